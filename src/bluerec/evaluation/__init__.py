@@ -1,0 +1,1 @@
+"""Ranking protocol, metrics with intervals, rankers and the report."""

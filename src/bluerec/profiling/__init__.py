@@ -1,0 +1,1 @@
+"""From histories to texts and vectors: models, prompts, writers, embedders, readers."""

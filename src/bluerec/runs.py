@@ -1,0 +1,169 @@
+"""A run folder: what was asked, on what machine, what happened, and whether it is whole.
+
+`config.json` and `environment.json` are written first, `log.jsonl` grows while the run goes on, `manifest.json`
+is written last: its presence means that the run is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bluerec.config import Config
+from bluerec.errors import ConfigError, DataError
+
+CONFIG_FILE = "config.json"
+ENVIRONMENT_FILE = "environment.json"
+LOG_FILE = "log.jsonl"
+MANIFEST_FILE = "manifest.json"
+_RECORDED_PACKAGES = ("bluerec", "numpy", "polars", "torch", "transformers", "trl", "peft", "sentence-transformers")
+
+
+class RunFolder:
+    """The files of one run. Create with `start` or `resume`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def start(cls, path: str | Path, config: Config, **identity: Any) -> RunFolder:
+        """Begin a run in a new or empty folder; `identity` (data digest, ...) goes into config.json.
+
+        Raises `ConfigError` if the folder already holds a run.
+        """
+        folder = Path(path)
+        if (folder / CONFIG_FILE).exists():
+            raise ConfigError(f"{folder} already holds a run; go on with --resume {folder}, or choose another --out")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be created ({error.strerror}); choose another --out") from error
+        write_json(folder / CONFIG_FILE, {"config": config.as_dict(), "digest": config.digest, **identity})
+        write_json(folder / ENVIRONMENT_FILE, describe_environment())
+        return cls(folder)
+
+    @classmethod
+    def resume(cls, path: str | Path, config: Config, **identity: Any) -> RunFolder:
+        """Reopen a run. Raises `ConfigError` naming the settings that differ from the saved ones."""
+        folder = Path(path)
+        saved = read_json(folder / CONFIG_FILE, "run folder")
+        wanted = {"config": config.as_dict(), **identity}
+        before = {key: saved.get(key) for key in wanted}
+        differing = list(_differences(before, wanted))
+        if differing:
+            raise ConfigError(f"{folder}: cannot resume with other settings: {'; '.join(differing[:5])}")
+        return cls(folder)
+
+    @property
+    def is_whole(self) -> bool:
+        return (self.path / MANIFEST_FILE).exists()
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append one row to the log, flushed, so that a running run can be read."""
+        with (self.path / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def finish(self, **facts: Any) -> None:
+        """Declare the run whole."""
+        write_json(self.path / MANIFEST_FILE, {"finished": _now(), **facts})
+
+
+def read_log(folder: str | Path) -> list[dict[str, Any]]:
+    """Rows of a log; a last line cut off by a kill is left out."""
+    path = Path(folder) / LOG_FILE
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; {folder} is not a training run")
+    rows = []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise DataError(f"{path}:{number}: not a JSON line; the log is damaged") from error
+    return rows
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, machine and commit: what is needed to judge a number later."""
+    versions = {}
+    for package in _RECORDED_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "started": _now(),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "commit": _commit(),
+        "versions": versions,
+    }
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Load a JSON file. Raises `DataError` if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {path.parent} is not a {what}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: damaged JSON ({error}); write it again") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file so that it is either whole or absent."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path`, moved there if the block succeeds and removed if it fails.
+
+    Raises `DataError` where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or choose another --out"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted(before.keys() | after.keys()):
+            yield from _differences(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+    elif before != after:
+        yield f"{path} was {before!r}, is {after!r}"
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""GRPO training of the profiler; the only package that imports TRL."""
