@@ -87,7 +87,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The items that a ranker has to order for one example; `relevant` is the target's id, and is in `item_ids` once."""
+    """The items that a ranker has to order for one example; `relevant`, the target's id, is among them once."""
 
     example_id: str
     item_ids: tuple[str, ...]

@@ -36,7 +36,7 @@ ITEMS_SCHEMA = pl.Schema(
         "item_id": pl.String,
         "title": pl.String,
         "description": pl.String,
-        "categories": pl.List(pl.String),
+        "categories": pl.List(pl.String()),
         "brand": pl.String,
         "price": pl.Float32,
         "domain": pl.String,
