@@ -1,0 +1,5 @@
+"""`python -m bluerec`."""
+
+from bluerec.cli import main
+
+main()

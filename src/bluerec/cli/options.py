@@ -1,0 +1,15 @@
+"""Options that several verbs share, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download a model or a file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting of the recipe; may be repeated."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="The seed from which all randomness of this command derives.")]
