@@ -65,6 +65,7 @@ class EmbeddingRewardConfig:
     n_popular: int = _setting(64, "negatives drawn by popularity, per example")
     n_near: int = _setting(64, "negatives nearest to the history, never touched by the user, per example")
     n_references: int = _setting(64, "profiles of other users that the item must prefer this one to")
+    bridge: float = _setting(0.0, "reward what the profile, with this weight, adds to the history vector; 0 is off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,14 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         ),
         (embedding.temperature <= 0, f"embedding_reward.temperature={embedding.temperature}: must be positive"),
         (not 0 <= embedding.item_to_profile <= 1, "embedding_reward.item_to_profile must lie between 0 and 1"),
+        (embedding.bridge < 0, f"embedding_reward.bridge={embedding.bridge}: must not be negative; 0 is off"),
+        (
+            min(embedding.n_random, embedding.n_popular, embedding.n_near) < 0
+            or embedding.n_random + embedding.n_popular + embedding.n_near < 1,
+            f"embedding_reward.n_random={embedding.n_random}, n_popular={embedding.n_popular}, "
+            f"n_near={embedding.n_near}: use at least one negative",
+        ),
+        (embedding.n_references < 1, f"embedding_reward.n_references={embedding.n_references}: use at least 1"),
         (
             train.users_per_step % train.users_per_micro_batch != 0,
             f"train.users_per_step={train.users_per_step} must be a multiple of "
@@ -236,6 +245,10 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         ),
         (choice.n_options < 2, f"choice_reward.n_options={choice.n_options}: use at least 2"),
         (choice.every < 1, f"choice_reward.every={choice.every}: use at least 1"),
+        *(
+            (getattr(config.guards, item.name) < 0, f"guards.{item.name} is negative; a penalty has a positive weight")
+            for item in fields(config.guards)
+        ),
     ]
 
 
