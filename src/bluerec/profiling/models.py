@@ -153,6 +153,12 @@ def load_profiler(
     )
 
 
+def save_adapter(model: Any, folder: str | Path) -> None:
+    """Save the LoRA weights of a PeftModel as safetensors, under the base model's name (not this machine's path)."""
+    # Embeddings are never trained here; "auto" would look for the base model on the hub to compare vocabularies.
+    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+
+
 def resolve_adapter(adapter: str) -> Path | None:
     """The folder of an adapter, None for `none`. Raises `ModelError` if there is no adapter there."""
     if adapter == NO_ADAPTER:
