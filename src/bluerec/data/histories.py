@@ -132,7 +132,7 @@ class ExampleTable:
 _Reviews = dict[tuple[str, str, int], tuple[str | None, str | None]]
 
 
-def split_examples(dataset: Dataset, protocol: Protocol = "leave-one-out", *, seed: int = 0) -> ExampleTable:
+def split_examples(dataset: Dataset, protocol: str = "leave-one-out", *, seed: int = 0) -> ExampleTable:
     """Build every example of a data set. Users without any event before their target are dropped and counted.
 
     Raises `DataError` for an unknown protocol, and for `global-time` where timestamps are only positions.
