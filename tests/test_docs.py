@@ -1,0 +1,74 @@
+"""The documentation is current: generated pages, links, and every command that it shows."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from bluerec.cli import app
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"^ *(?:\$ )?bluerec ([a-z]+)(.*)$", re.MULTILINE)
+MAKE = re.compile(r"^ *(?:\$ )?make ([a-z-]+)", re.MULTILINE)
+OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*)")
+CODE_BLOCK = re.compile(r"```.*?\n(.*?)```|((?:^(?: {4}|\t).*\n?)+)", re.MULTILINE | re.DOTALL)
+
+
+def documents(project: Path) -> list[Path]:
+    return [*sorted(project.glob("*.md")), *sorted((project / "docs").glob("*.md"))]
+
+
+def shown_commands(path: Path) -> list[str]:
+    """Lines of the code blocks of a page, continued lines joined."""
+    blocks = ["".join(match.groups(default="")) for match in CODE_BLOCK.finditer(path.read_text(encoding="utf-8"))]
+    return "\n".join(blocks).replace("\\\n", " ").splitlines()
+
+
+def test_generated_pages_are_current(project: Path) -> None:
+    command = [sys.executable, str(project / "tools" / "generate_docs.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_links_resolve(project: Path) -> None:
+    broken = [
+        f"{path.name}: {target}"
+        for path in documents(project)
+        for target in LINK.findall(path.read_text(encoding="utf-8"))
+        if not target.startswith(("http://", "https://", "#", "mailto:"))
+        and not (path.parent / target.split("#")[0]).exists()
+    ]
+    assert not broken
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs"])
+def test_commands_that_are_shown_exist(name: str, project: Path) -> None:
+    group = typer.main.get_command(app)
+    targets = set(re.findall(r"^([a-z-]+):", (project / "Makefile").read_text(), re.MULTILINE))
+    faults = []
+    for path in sorted((project / name).glob("*.md")) if name == "docs" else [project / name]:
+        text = "\n".join(shown_commands(path))
+        faults += [f"{path.name}: make {target}" for target in MAKE.findall(text) if target not in targets]
+        for verb, rest in COMMAND.findall(text):
+            command = group.commands.get(verb)
+            if command is None:
+                faults.append(f"{path.name}: bluerec {verb}")
+                continue
+            known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
+            faults += [
+                f"{path.name}: bluerec {verb} {option}"
+                for option in OPTION.findall(rest)
+                if option not in known | {"--help"}
+            ]
+    assert not faults
+
+
+def test_every_verb_says_what_it_does() -> None:
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        assert command.help, name
+        undocumented = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
+        assert not undocumented, f"{name}: {undocumented}"
