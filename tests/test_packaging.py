@@ -62,6 +62,7 @@ def test_the_wheel_holds_the_package_and_its_data(wheel: Path, project: Path) ->
         for path in (source / "bluerec").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    expected.add("bluerec/constraints.txt")
     assert expected <= inside
     info = f"bluerec-{__version__}.dist-info"
     assert inside - expected == {
