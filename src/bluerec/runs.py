@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -145,7 +145,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             f"{path}: cannot be written ({error.strerror or error}); free space or choose another --out"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where a parent is a file, even looking for the partial one fails
+            partial.unlink(missing_ok=True)
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
