@@ -10,8 +10,9 @@ import pytest
 
 from bluerec.config import EmbedderConfig
 from bluerec.data.histories import split_examples
+from bluerec.data.profiles import check_profiles
 from bluerec.data.tables import load_dataset
-from bluerec.data.toy import MIN_EVENTS, WORLD_FILE, World, build_world, is_synthetic, save_world
+from bluerec.data.toy import MIN_EVENTS, WORLD_FILE, World, build_oracle_profiles, build_world, is_synthetic, save_world
 from bluerec.data.toy_words import GENRES, MAKERS, PLATFORMS
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.embedders import HashingEmbedder, embed_items, load_embedder
@@ -147,6 +148,16 @@ def test_the_oracle_names_every_trait(world: World) -> None:
         assert trait in text
     with pytest.raises(DataError, match="'nobody' does not live in this world"):
         world.oracle_profile("nobody")
+
+
+def test_oracle_profiles_are_a_profile_table(world: World) -> None:
+    table = split_examples(world.dataset).select("test", max_users=20)
+    profiles = build_oracle_profiles(world, table)
+    assert check_profiles(profiles).equals(profiles)
+    assert profiles["example_id"].to_list() == table.example_ids
+    assert profiles["text"][3] == world.oracle_profile(table.user_ids[3])
+    assert profiles["n_events"].to_list() == [len(table.history_rows(row)) for row in range(20)]
+    assert set(profiles["split"]) == {"test"}
 
 
 def test_a_saved_world_is_a_prepared_folder(world: World, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from bluerec.data.histories import ExampleTable
+from bluerec.data.profiles import PROFILES_SCHEMA
 from bluerec.data.tables import (
     INTERACTIONS_FILE,
     INTERACTIONS_SCHEMA,
@@ -29,7 +31,7 @@ from bluerec.data.tables import (
 from bluerec.data.toy_words import BLAME, GENRES, MAKERS, PLATFORMS, PRAISE
 from bluerec.errors import ConfigError, DataError
 from bluerec.runs import atomic_path, read_json, write_json
-from bluerec.types import IntArray
+from bluerec.types import IntArray, Profile
 
 WORLD_FILE = "world.json"
 MIN_EVENTS = 4
@@ -129,6 +131,19 @@ def save_world(world: World, folder: str | Path) -> Path:
         world.interactions.write_parquet(partial)
     write_json(folder / WORLD_FILE, {"synthetic": True, "settings": world.settings})
     return folder
+
+
+def build_oracle_profiles(world: World, table: ExampleTable) -> pl.DataFrame:
+    """The true tastes as a profile table, one row per example of this world."""
+    rows = []
+    for row, (example_id, user_id) in enumerate(zip(table.example_ids, table.user_ids, strict=True)):
+        profile = Profile(user_id, world.oracle_profile(user_id), int(table.cutoffs[row]), "oracle", "truth")
+        n_events = int(table.history_stop[row] - table.history_start[row])
+        rows.append(
+            (profile.profile_id, example_id, user_id, str(table.splits[row]), profile.cutoff, profile.text)
+            + (profile.writer, profile.template, n_events, 0, None)
+        )
+    return pl.DataFrame(rows, schema=PROFILES_SCHEMA, orient="row")
 
 
 def is_synthetic(folder: str | Path | None) -> bool:
