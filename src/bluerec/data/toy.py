@@ -139,10 +139,8 @@ def build_oracle_profiles(world: World, table: ExampleTable) -> pl.DataFrame:
     for row, (example_id, user_id) in enumerate(zip(table.example_ids, table.user_ids, strict=True)):
         profile = Profile(user_id, world.oracle_profile(user_id), int(table.cutoffs[row]), "oracle", "truth")
         n_events = int(table.history_stop[row] - table.history_start[row])
-        rows.append(
-            (profile.profile_id, example_id, user_id, str(table.splits[row]), profile.cutoff, profile.text)
-            + (profile.writer, profile.template, n_events, 0, None)
-        )
+        who = (profile.profile_id, example_id, user_id, str(table.splits[row]), profile.cutoff)
+        rows.append((*who, profile.text, profile.writer, profile.template, n_events, 0, None))
     return pl.DataFrame(rows, schema=PROFILES_SCHEMA, orient="row")
 
 
