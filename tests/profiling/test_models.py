@@ -175,7 +175,7 @@ def test_a_download_is_announced_with_its_size(monkeypatch: pytest.MonkeyPatch) 
         huggingface_hub.HfApi, "model_info", lambda self, name, files_metadata: SimpleNamespace(siblings=files)
     )
     told: list[str] = []
-    models._announce_download("google/gemma-3-1b-it", told.append)
+    models.announce_download("google/gemma-3-1b-it", told.append)
     assert told == ["downloading google/gemma-3-1b-it: 2.00 GB"]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from bluerec.config import EmbedderConfig
 from bluerec.data.tables import Dataset
 from bluerec.errors import MissingExtraError, ModelError
-from bluerec.profiling.models import cache_folder, hide_library_bars, resolve_model
+from bluerec.profiling.models import announce_download, cache_folder, hide_library_bars, resolve_model
 from bluerec.profiling.vector_store import VectorStore
 from bluerec.types import Embedder, Float32Array, Item, TextKind
 
@@ -138,11 +138,17 @@ class HashingEmbedder:
         return _normalise(vectors, self.name) if len(texts) else vectors
 
 
-def load_embedder(config: EmbedderConfig, *, cache: bool = True, offline: bool = False) -> Embedder:
+def load_embedder(
+    config: EmbedderConfig,
+    *,
+    cache: bool = True,
+    offline: bool = False,
+    announce: Callable[[str], None] | None = None,
+) -> Embedder:
     """Load an embedder by embedded name, folder or hub name; `hashing` is the fake.
 
-    With `cache`, vectors are kept under the cache folder (`$BLUEREC_CACHE` or `~/.cache/bluerec`). Raises
-    `ModelError` if the model cannot be found or loaded, `MissingExtraError` without sentence-transformers.
+    With `cache`, vectors are kept under the cache folder (`$BLUEREC_CACHE` or `~/.cache/bluerec`). `announce` is told
+    the size of a download before it starts. Raises `ModelError` if the model cannot be found or loaded, `MissingExtraError` without sentence-transformers.
     """
     if config.model == HASHING_MODEL:
         return HashingEmbedder()
@@ -155,6 +161,8 @@ def load_embedder(config: EmbedderConfig, *, cache: bool = True, offline: bool =
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "models") from error
     hide_library_bars()
+    if not source.is_local:
+        announce_download(source.location, announce)
     try:
         model = SentenceTransformer(
             source.location, local_files_only=local_only, model_kwargs={"dtype": torch.float32}, trust_remote_code=False

@@ -143,7 +143,7 @@ def load_profiler(
     if folder.endswith(".gguf"):
         folder = str(_converted_gguf(Path(folder), announce))
     elif not source.is_local:
-        _announce_download(source.location, announce)
+        announce_download(source.location, announce)
     model, tokenizer = _load_causal(folder, source, offline)
     adapter_path = resolve_adapter(adapter)
     if adapter_path is None:
@@ -297,7 +297,7 @@ def _converted_gguf(path: Path, announce: Callable[[str], None] | None) -> Path:
     return folder
 
 
-def _announce_download(hub_name: str, announce: Callable[[str], None] | None) -> None:
+def announce_download(hub_name: str, announce: Callable[[str], None] | None) -> None:
     """Say how large a download is before it begins."""
     if announce is None or _in_hub_cache(hub_name):
         return
