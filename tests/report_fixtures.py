@@ -31,3 +31,41 @@ def write_run(folder: Path, *, n_steps: int, is_whole: bool) -> Path:
     if is_whole:
         (folder / "manifest.json").write_text("{}")
     return folder
+
+
+def results_content(**identity: Any) -> dict[str, Any]:
+    """Results of three rankers in two pools, as `results.json` holds them, with an identity changed by `identity`."""
+    means = {"popularity": 0.0072, "trained": 0.0112, "untrained": 0.0042}
+    rows = [
+        {"ranker": ranker, "pool": pool, "metric": metric, "mean": mean * easier * more,
+         "low": mean * easier * more - 0.001, "high": mean * easier * more + 0.001, "n_users": 800}
+        for pool, easier in (("100", 9.0), ("full", 1.0))
+        for metric, more in (("ndcg@10", 1.0), ("recall@10", 1.8), ("mrr@5", 0.7))
+        for ranker, mean in means.items()
+    ]  # fmt: skip
+    paired = [
+        {"a": "trained", "b": "untrained", "pool": pool, "metric": "ndcg@10", "difference": 0.007,
+         "low": 0.005, "high": 0.009, "p_value": 0.0002, "n_users": 800}
+        for pool in ("100", "full")
+    ]  # fmt: skip
+    return {
+        "schema": "bluerec-results-1",
+        "identity": {
+            "data": "games", "data_digest": "d1d1", "config_digest": "c2c2", "embedder": "hashing-256", "seed": 0,
+            "protocol": "leave-one-out", "split": "test", "mask_seen": True, "n_users": 800, "synthetic": False,
+            "profiles": [
+                {"name": name, "writer": "w", "template": "interests", "digest": "p3", "n_profiles": 800}
+                for name in ("trained", "untrained")
+            ],
+            "command": "bluerec evaluate games", "created": "2026-11-02T10:11:12+00:00", "versions": {"numpy": "2"},
+            **identity,
+        },
+        "rows": rows,
+        "paired": paired,
+        "notes": ["Popularity may see the future."],
+    }  # fmt: skip
+
+
+def write_results(path: Path, content: dict[str, Any] | None = None) -> Path:
+    path.write_text(json.dumps(results_content() if content is None else content))
+    return path

@@ -7,7 +7,8 @@ import pytest
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.toy import build_world
 from bluerec.errors import DataError
-from bluerec.evaluation.showcase import choose_users, profile_texts, show_users
+from bluerec.evaluation.profile_sets import ProfileSet
+from bluerec.evaluation.showcase import choose_users, show_users
 from bluerec.profiling.embedders import HashingEmbedder, embed_items
 
 EMBEDDER = HashingEmbedder()
@@ -23,31 +24,31 @@ def item_vectors(table: ExampleTable) -> np.ndarray:
     return embed_items(table.dataset, EMBEDDER)
 
 
-def frame_of(table: ExampleTable, word: str) -> pl.DataFrame:
+def profiles_of(table: ExampleTable, word: str) -> ProfileSet:
     texts = [f"likes {word} {table.dataset.titles[row]}" for row in table.target_rows]
-    return pl.DataFrame({"example_id": table.example_ids, "text": texts})
+    return ProfileSet(word, pl.DataFrame({"example_id": table.example_ids, "text": texts}))
 
 
-def test_users_have_a_profile_in_every_table(table: ExampleTable) -> None:
-    first, second = frame_of(table, "a")[:30], frame_of(table, "b")[10:]
-    chosen = choose_users(table, {"first": first, "second": second}, 6)
+def test_users_have_a_profile_in_every_set(table: ExampleTable) -> None:
+    rows = np.arange(len(table))
+    sets = [profiles_of(table.take(rows[:30]), "a"), profiles_of(table.take(rows[10:]), "b")]
+    chosen = choose_users(table, sets, 6)
     assert len(chosen) == 6
-    assert set(chosen.example_ids) <= set(first["example_id"]) & set(second["example_id"])
-    wider = choose_users(table, {"first": first, "second": second}, 10)
-    assert set(chosen.example_ids) < set(wider.example_ids)
+    assert set(chosen.example_ids) <= set(table.take(rows[10:30]).example_ids)
+    assert set(chosen.example_ids) < set(choose_users(table, sets, 10).example_ids)
 
 
-def test_profiles_of_other_data_are_refused(table: ExampleTable) -> None:
-    foreign = pl.DataFrame({"example_id": ["nobody@3"], "text": ["x"]})
-    with pytest.raises(DataError, match="profiles 'foreign': no example in common"):
-        choose_users(table, {"own": frame_of(table, "a"), "foreign": foreign})
+def test_profiles_without_a_common_user_are_refused(table: ExampleTable) -> None:
+    rows = np.arange(len(table))
+    sets = [profiles_of(table.take(rows[:10]), "first"), profiles_of(table.take(rows[10:]), "second")]
+    with pytest.raises(DataError, match="profiles 'second': no user in common"):
+        choose_users(table, sets)
 
 
 def test_ranks_agree_with_a_naive_loop(table: ExampleTable, item_vectors: np.ndarray) -> None:
-    frames = {"before": frame_of(table, "a"), "after": frame_of(table, "b")}
-    chosen = choose_users(table, frames, 5)
-    texts = {name: profile_texts(frame) for name, frame in frames.items()}
-    shown = show_users(chosen, texts, EMBEDDER, item_vectors, n_events=3, n_nearest=4)
+    sets = [profiles_of(table, "before"), profiles_of(table, "after")]
+    chosen = choose_users(table, sets, 5)
+    shown = show_users(chosen, sets, EMBEDDER, item_vectors, n_events=3, n_nearest=4)
     assert [user.example.example_id for user in shown] == chosen.example_ids
     for row, user in enumerate(shown):
         seen = {table.dataset.item_ids[item_row] for item_row in chosen.history_rows(row)}
@@ -55,7 +56,7 @@ def test_ranks_agree_with_a_naive_loop(table: ExampleTable, item_vectors: np.nda
         assert len(user.example.history.events) <= 3
         assert user.n_earlier + len(user.example.history.events) == len(chosen.history_rows(row))
         for profile in user.profiles:
-            assert profile.text == texts[profile.name][user.example.example_id]
+            assert profile.text == f"likes {profile.name} {user.example.target.title}"
             vector = EMBEDDER.embed([profile.text], "profile")[0]
             scores = {
                 item_id: float(np.dot(item_vectors[item_row], vector))

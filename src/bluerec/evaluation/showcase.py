@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
+from bluerec.evaluation.profile_sets import ProfileSet
 from bluerec.types import Embedder, Example, Float32Array, Item
 
 N_SHOWN_USERS = 6
@@ -47,54 +47,49 @@ class ShownUser:
 
 
 def choose_users(
-    table: ExampleTable, profiles: Mapping[str, pl.DataFrame], n_users: int = N_SHOWN_USERS, *, seed: int = 0
+    table: ExampleTable, profiles: Sequence[ProfileSet], n_users: int = N_SHOWN_USERS, *, seed: int = 0
 ) -> ExampleTable:
-    """Users that have a profile in every table, by a hash of their ids: at random, not by how well they look.
+    """Users that have a profile in every set, by a hash of their ids: at random, not by how well they look.
 
     Raises `DataError` if there is none.
     """
-    shared = set(table.example_ids)
-    for name, frame in profiles.items():
-        shared &= set(frame["example_id"])
-        if not shared:
+    known = np.ones(len(table), dtype=bool)
+    for profile_set in profiles:
+        known &= profile_set.covers(table)
+        if not known.any():
             raise DataError(
-                f"profiles {name!r}: no example in common with the data and the other profiles; "
-                "pass the --data DIR for which all of them were written"
+                f"profiles {profile_set.name!r}: no user in common with the other profiles; "
+                "write all of them for the same split"
             )
-    with_profiles = table.take(np.array([example_id in shared for example_id in table.example_ids]))
-    return with_profiles.select("all", max_users=n_users, seed=seed)
+    return table.take(np.flatnonzero(known)).select("all", max_users=n_users, seed=seed)
 
 
 def show_users(
     table: ExampleTable,
-    profiles: Mapping[str, Mapping[str, str]],
+    profiles: Sequence[ProfileSet],
     embedder: Embedder,
     item_vectors: Float32Array,
     *,
     n_events: int = N_SHOWN_EVENTS,
     n_nearest: int = N_NEAREST,
 ) -> list[ShownUser]:
-    """Every example of `table` with its profile texts, by name of the writer and example id.
+    """Every example of `table`, all of which must have a profile in every set.
 
     `item_vectors` are (n_items, dimension). Items of the history are left out of the ranking, the target never.
     """
-    texts = [profiles[name][example_id] for example_id in table.example_ids for name in profiles]
-    vectors = embedder.embed(texts, "profile")  # (n_examples * n_names, dimension)
+    vectors = {profile_set.name: profile_set.embed(table, embedder) for profile_set in profiles}
+    texts = {
+        profile_set.name: dict(profile_set.frame.select("example_id", "text").iter_rows()) for profile_set in profiles
+    }
     shown = []
     for row, example in enumerate(table.examples(last=n_events)):
-        first = row * len(profiles)
         ranked = tuple(
-            _rank(table, row, name, texts[first + place], item_vectors @ vectors[first + place], n_nearest)
-            for place, name in enumerate(profiles)
+            _rank(table, row, name, texts[name][example.example_id], item_vectors @ vectors[name][row], n_nearest)
+            for name in vectors
         )
         n_earlier = int(table.history_stop[row] - table.history_start[row]) - len(example.history.events)
         shown.append(ShownUser(example, n_earlier, ranked))
     return shown
-
-
-def profile_texts(frame: pl.DataFrame) -> dict[str, str]:
-    """Texts of a profile table by example id."""
-    return dict(zip(frame["example_id"], frame["text"], strict=True))
 
 
 def _rank(table: ExampleTable, row: int, name: str, text: str, scores: Float32Array, n_nearest: int) -> ShownProfile:
