@@ -148,7 +148,8 @@ def load_embedder(
     """Load an embedder by embedded name, folder or hub name; `hashing` is the fake.
 
     With `cache`, vectors are kept under the cache folder (`$BLUEREC_CACHE` or `~/.cache/bluerec`). `announce` is told
-    the size of a download before it starts. Raises `ModelError` if the model cannot be found or loaded, `MissingExtraError` without sentence-transformers.
+    the size of a download before it starts. Raises `ModelError` if the model cannot be found or loaded (weights must
+    be safetensors), `MissingExtraError` without sentence-transformers.
     """
     if config.model == HASHING_MODEL:
         return HashingEmbedder()
@@ -165,7 +166,10 @@ def load_embedder(
         announce_download(source.location, announce)
     try:
         model = SentenceTransformer(
-            source.location, local_files_only=local_only, model_kwargs={"dtype": torch.float32}, trust_remote_code=False
+            source.location,
+            local_files_only=local_only,
+            model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+            trust_remote_code=False,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
