@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -62,6 +63,22 @@ def choose_users(
                 "write all of them for the same split"
             )
     return table.take(np.flatnonzero(known)).select("all", max_users=n_users, seed=seed)
+
+
+def find_user(table: ExampleTable, user_id: str) -> ExampleTable:
+    """The latest example of one user, as a table of one.
+
+    Raises `DataError` for an unknown user, naming those that are spelt like it.
+    """
+    rows = [row for row, known in enumerate(table.user_ids) if known == user_id]
+    if rows:
+        return table.take(np.array([max(rows, key=lambda row: table.cutoffs[row])]))
+    where = table.dataset.folder or "data"
+    if user_id in table.dataset.user_row_of:
+        raise DataError(f"{where}: user {user_id!r} has no event before the last one, so there is no history to show")
+    close = get_close_matches(user_id, table.dataset.user_ids, n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else f"its users are such as {table.dataset.user_ids[0]}"
+    raise DataError(f"{where}: no user {user_id!r}; {hint}")
 
 
 def show_users(

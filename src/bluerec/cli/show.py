@@ -1,0 +1,195 @@
+"""`bluerec show`: everything about one user on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bluerec.cli import console
+from bluerec.cli.options import JsonOption, OfflineOption, SetOption
+from bluerec.config import Config, load_config
+from bluerec.data.histories import ExampleTable, split_examples
+from bluerec.data.tables import load_dataset
+from bluerec.evaluation.profile_sets import ProfileSet, load_profile_sets
+from bluerec.evaluation.showcase import ShownProfile, ShownUser, find_user, show_users
+from bluerec.profiling.models import Profiler, load_profiler
+from bluerec.types import Prompt, Reader, Reward
+
+WRITTEN_NOW = "written now"
+# Without a table of profiles, this many other users get one, for the embedding reward to compare with.
+N_REFERENCES = 15
+N_NEAREST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """One user with the request for the profile, and the rewards of each profile by its name."""
+
+    shown: ShownUser
+    prompt: Prompt
+    rewards: Mapping[str, list[Reward]]
+
+
+def show_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared folder.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="The id of a user in it.")],
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option("--profiles", metavar="[NAME=]PATH", help="Take the profile from this table; may be repeated."),
+    ] = None,
+    profiler: Annotated[str, typer.Option("--profiler", help="The model that writes, if not the recipe's.")] = "",
+    adapter: Annotated[str, typer.Option("--adapter", help="Its LoRA adapter: a folder, shipped, or none.")] = "",
+    settings: SetOption = None,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one user: history, prompt, profile, nearest items and each reward.
+
+    The profile comes from --profiles, or is written now; then some other users get one too, because the embedding
+    reward compares with them. The choice reward is left out with --set choice_reward.weight=0.
+    """
+    config = load_config(None, settings or ())
+    writer = replace(
+        config.profiler, model=profiler or config.profiler.model, adapter=adapter or config.profiler.adapter
+    )
+    config = replace(config, profiler=writer)
+    table = split_examples(load_dataset(folder), config.data.protocol, seed=config.data.split_seed)
+    one = find_user(table, user)
+    sets = load_profile_sets(profiles, table) if profiles else []
+    sets = [profile_set for profile_set in sets if profile_set.covers(one).all()]
+    if profiles and not sets:
+        console.say(f"user {user} has no profile in {', '.join(profiles)}; one is written now")
+    view = _look(table, one, sets, config, offline)
+    if as_json:
+        console.print_json(_as_dict(view))
+    else:
+        _print(view)
+
+
+def _look(table: ExampleTable, one: ExampleTable, sets: list[ProfileSet], config: Config, offline: bool) -> UserView:
+    from bluerec.profiling.embedders import embed_items, load_embedder
+    from bluerec.profiling.prompts import render_prompt
+    from bluerec.rewards.functions import build_rewards, score_profile
+
+    profiler = load_profiler(
+        config.profiler.model, adapter=config.profiler.adapter, offline=offline, announce=console.say
+    )
+    (example,) = one.examples()
+    prompt = render_prompt(example.history, config.profiler, profiler.count_tokens)
+    reader = _make_reader(profiler, config, offline)
+    if not sets:
+        sets = [_write_now(table, one, profiler, config)]
+    embedder = load_embedder(config.embedder, offline=offline)
+    with console.progress("embedding items") as tell:
+        item_vectors = embed_items(table.dataset, embedder, progress=tell)
+    (shown,) = show_users(one, sets, embedder, item_vectors, n_nearest=N_NEAREST)
+    references = dict(sets[0].frame.select("example_id", "text").iter_rows())
+    rewards = build_rewards(config, table, embedder, item_vectors, reader, references)
+    return UserView(
+        shown,
+        prompt,
+        {profile.name: score_profile(rewards, profile.text, example.example_id) for profile in shown.profiles},
+    )
+
+
+def _write_now(table: ExampleTable, one: ExampleTable, profiler: Profiler, config: Config) -> ProfileSet:
+    """A profile of the user and of `N_REFERENCES` train users."""
+    import polars as pl
+
+    from bluerec.profiling.prompts import render_prompt
+    from bluerec.profiling.writers import LocalWriter
+
+    others = table.select("train", max_users=N_REFERENCES).examples(last=config.profiler.max_events)
+    examples = {example.example_id: example for example in [*one.examples(last=config.profiler.max_events), *others]}
+    console.say(f"writing {len(examples)} profiles with {profiler.label}")
+    prompts = [render_prompt(example.history, config.profiler, profiler.count_tokens) for example in examples.values()]
+    texts = LocalWriter(profiler, config.profiler).write(prompts)
+    return ProfileSet(WRITTEN_NOW, pl.DataFrame({"example_id": list(examples), "text": texts}))
+
+
+def _make_reader(profiler: Profiler, config: Config, offline: bool) -> Reader | None:
+    """The profiler's base model as reader of the multiple choice; None where the choice has no weight."""
+    from bluerec.profiling.readers import LetterReader, LikelihoodReader
+
+    if config.choice_reward.weight == 0:
+        return None
+    base = profiler if profiler.adapter is None else load_profiler(config.profiler.model, offline=offline)
+    kind = LetterReader if config.choice_reward.scoring == "letter" else LikelihoodReader
+    return kind(base.model, base.tokenizer, base.name)
+
+
+def _as_dict(view: UserView) -> dict[str, Any]:
+    example = view.shown.example
+    return {
+        "user_id": example.history.user_id,
+        "example_id": example.example_id,
+        "split": example.split,
+        "n_earlier": view.shown.n_earlier,
+        "history": [
+            {"item_id": event.item.item_id, "title": event.item.title, "rating": event.interaction.rating}
+            for event in example.history.events
+        ],
+        "target": {"item_id": example.target.item_id, "title": example.target.title},
+        "prompt": asdict(view.prompt),
+        "profiles": [
+            {
+                "name": profile.name,
+                "text": profile.text,
+                "target_rank": profile.target_rank,
+                "n_candidates": profile.n_candidates,
+                "nearest": [
+                    {"item_id": near.item.item_id, "title": near.item.title, "cosine": near.cosine}
+                    for near in profile.nearest
+                ],
+                "rewards": [asdict(reward) for reward in view.rewards[profile.name]],
+            }
+            for profile in view.shown.profiles
+        ],
+    }
+
+
+def _print(view: UserView) -> None:
+    example, shown = view.shown.example, view.shown
+    console.print_result(f"User {example.history.user_id} ({example.split})\n")
+    earlier = f", {shown.n_earlier} earlier not shown" if shown.n_earlier else ""
+    console.print_table(
+        [
+            {"item": event.item.title or "untitled item", "rating": _number(event.interaction.rating, "g")}
+            for event in example.history.events
+        ],
+        title=f"History, oldest first{earlier}",
+    )
+    console.print_result(f"\nWhat came next: {example.target.title or 'untitled item'}")
+    console.print_result(f"\nPrompt ({view.prompt.template}, {view.prompt.n_events} events):")
+    for message in view.prompt.messages:
+        console.print_result(f"  [{message['role']}] " + message["content"].replace("\n", "\n  "))
+    if view.prompt.prefill:
+        console.print_result(f"  [answer begins] {view.prompt.prefill}")
+    for profile in shown.profiles:
+        _print_profile(profile, view.rewards[profile.name])
+
+
+def _print_profile(profile: ShownProfile, rewards: list[Reward]) -> None:
+    console.print_result(f"\nProfile, {profile.name}: {profile.text}")
+    console.print_result(f"What came next is at rank {profile.target_rank:,} of {profile.n_candidates:,}.\n")
+    console.print_table(
+        [
+            {"cosine": f"{near.cosine:.3f}", "nearest item": near.item.title, "": "came next" if near.is_target else ""}
+            for near in profile.nearest
+        ]
+    )
+    console.print_result("")
+    console.print_table(
+        [
+            {"reward": reward.name, "score": _number(reward.score, ".3f"), "weight": f"{reward.weight:g}"}
+            for reward in rewards
+        ]
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
