@@ -1,0 +1,302 @@
+"""Decoding where the rows of a group share one prompt: the prompt's keys and values are kept once per group.
+
+`generate` of Transformers repeats the prompt for every sample and copies the whole cache at each step. Here a
+prompt is run once; every step attends in two parts, to the prefix of the group (kept once) and to the row's own
+suffix (in a buffer that is written in place), under one softmax. This is the idea of Hydragen (Juravsky et al.
+2024, arXiv 2402.05099) with exact attention. Rows that have ended are dropped.
+
+Works with every model whose layers call Transformers' attention interface and keep plain keys and values (Llama,
+Qwen3, Gemma 3 with its sliding windows, ...). The model must hold no active adapter: merge it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+ATTENTION_NAME = "bluerec_two_part"
+# Dropping rows copies the suffix buffers, so it waits until at least this share of the rows has ended.
+_DROP_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. `temperature` 0 is greedy; `top_p` 1 keeps the whole distribution."""
+
+    max_new_tokens: int
+    stop_tokens: tuple[int, ...]
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+
+def generate_groups(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    n_samples: int,
+    sampling: Sampling,
+    *,
+    pad_token: int = 0,
+    generator: torch.Generator | None = None,
+) -> list[list[int]]:
+    """Continue each prompt `n_samples` times.
+
+    Returns `len(prompts) * n_samples` lists of token ids, the samples of a prompt side by side; a list ends with
+    its stop token, or without one at the length limit. Sampling draws from `generator`, or torch's global state.
+    """
+    import torch
+
+    if not prompts:
+        return []
+    with torch.inference_mode(), _evaluating(model):
+        state, logits = _prefill(model, prompts, n_samples, sampling.max_new_tokens, pad_token)
+        rows = _Rows(len(prompts), n_samples, sampling.stop_tokens, logits.device)
+        logits = logits.repeat_interleave(n_samples, dim=0)
+        with _two_part_attention(model):
+            for step in range(sampling.max_new_tokens):
+                tokens = _choose(logits, sampling, generator)
+                rows.append(tokens)
+                if rows.all_ended or step + 1 == sampling.max_new_tokens:
+                    break
+                kept = rows.drop_ended()
+                if kept is not None:
+                    state.keep(kept, rows.n_groups)
+                    tokens = tokens[kept.flatten()]
+                logits = state.step(model, tokens)
+        return rows.finish()
+
+
+class _Rows:
+    """The tokens of every row, and which rows are still running. Running rows form a grid (n_groups, group_size)."""
+
+    def __init__(self, n_groups: int, group_size: int, stop_tokens: Sequence[int], device: torch.device) -> None:
+        import torch
+
+        self._texts: list[list[int]] = [[] for _ in range(n_groups * group_size)]
+        self._grid = torch.arange(n_groups * group_size).view(n_groups, group_size)
+        self._ended = torch.zeros(n_groups * group_size, dtype=torch.bool)
+        self._stop = torch.tensor(stop_tokens, device=device)
+        self._groups = torch.arange(n_groups)
+
+    @property
+    def n_groups(self) -> torch.Tensor:
+        """Positions, among the groups before the last `drop_ended`, of those that go on."""
+        return self._groups
+
+    @property
+    def all_ended(self) -> bool:
+        return bool(self._ended[self._grid].all())
+
+    def append(self, tokens: torch.Tensor) -> None:
+        """Add one token to every running row that has not ended; `tokens` follow the grid, row by row."""
+        import torch
+
+        stops = torch.isin(tokens, self._stop).tolist()
+        for row, token, stop in zip(self._grid.flatten().tolist(), tokens.tolist(), stops, strict=True):
+            if not self._ended[row]:
+                self._texts[row].append(token)
+                self._ended[row] = stop
+
+    def drop_ended(self) -> torch.Tensor | None:
+        """Shrink the grid to the rows that go on; returns their places in the old grid, or None to leave it.
+
+        The grid stays rectangular: a group with fewer running rows than the widest keeps some ended ones.
+        """
+        import torch
+
+        running = ~self._ended[self._grid]
+        groups = running.any(dim=1).nonzero().flatten()
+        width = int(running.sum(dim=1).max())
+        if len(groups) * width > (1 - _DROP_SHARE) * running.numel():
+            return None
+        order = torch.argsort(running[groups].int(), dim=1, descending=True, stable=True)[:, :width]
+        places = groups[:, None] * self._grid.shape[1] + order
+        self._grid = self._grid.flatten()[places]
+        self._groups = groups
+        return places
+
+    def finish(self) -> list[list[int]]:
+        return self._texts
+
+
+class _SharedPrefix:
+    """Keys and values of prefixes (n_groups, heads, prefix, size) and suffixes (n_rows, heads, suffix, size).
+
+    It stands where Transformers expects a cache: each layer calls `update` with the keys and values of the newest
+    token and gets the whole suffix back; the prefix reaches the attention function through `prefix`.
+    """
+
+    is_compileable = False
+
+    def __init__(self, layers: list[tuple[Any, Any]], mask: torch.Tensor, group_size: int, room: int) -> None:
+        self._layers = layers
+        self._mask = mask  # (n_groups, prefix), False where padded
+        self._lengths = mask.sum(dim=1)
+        self._group_size = group_size
+        self._n_suffix = 0
+        n_rows = len(mask) * group_size
+        self._buffers = [
+            tuple(values.new_empty(n_rows, values.shape[1], room, values.shape[3]) for values in layer)
+            for layer in layers
+        ]
+
+    def step(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
+        """Run one token per row; returns logits (n_rows, n_vocabulary)."""
+        positions = (self._lengths + self._n_suffix).repeat_interleave(self._group_size)
+        output = model(
+            input_ids=tokens[:, None],
+            position_ids=positions[:, None],
+            past_key_values=self,
+            use_cache=True,
+            shared_prefix=self,
+        )
+        self._n_suffix += 1
+        return output.logits[:, -1]
+
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        stop = self._n_suffix + 1
+        for buffer, newest in zip(self._buffers[layer_idx], (keys, values), strict=True):
+            buffer[:, :, self._n_suffix : stop] = newest
+        all_keys, all_values = self._buffers[layer_idx]
+        return all_keys[:, :, :stop], all_values[:, :, :stop]
+
+    def prefix(self, layer_idx: int, window: int | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Keys, values, and which of them the newest token may see (n_groups, prefix)."""
+        import torch
+
+        keys, values = self._layers[layer_idx]
+        if window is None:
+            return keys, values, self._mask
+        distance = keys.shape[2] + self._n_suffix - torch.arange(keys.shape[2], device=keys.device)
+        return keys, values, self._mask & (distance < window)
+
+    def keep(self, places: torch.Tensor, groups: torch.Tensor) -> None:
+        """Go on with the rows at `places` (n_groups, group_size) and with these groups only."""
+        rows = places.flatten()
+        self._buffers = [tuple(buffer[rows] for buffer in layer) for layer in self._buffers]
+        if len(groups) < len(self._mask):
+            self._layers = [(keys[groups], values[groups]) for keys, values in self._layers]
+            self._mask, self._lengths = self._mask[groups], self._lengths[groups]
+        self._group_size = places.shape[1]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self._mask.shape[1] + self._n_suffix
+
+
+def _prefill(
+    model: Any, prompts: Sequence[Sequence[int]], n_samples: int, room: int, pad_token: int
+) -> tuple[_SharedPrefix, torch.Tensor]:
+    """Run the prompts, left-padded; returns the cache and the logits after the last token (n_groups, n_vocabulary)."""
+    import torch
+    from transformers import DynamicCache
+
+    longest = max(len(prompt) for prompt in prompts)
+    device = model.get_input_embeddings().weight.device
+    tokens = torch.full((len(prompts), longest), pad_token)
+    mask = torch.zeros((len(prompts), longest), dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
+        mask[row, longest - len(prompt) :] = True
+    tokens, mask = tokens.to(device), mask.to(device)
+    # Without a config the cache keeps all keys in every layer; sliding layers are cut by masks, which is exact.
+    cache = DynamicCache()
+    output = model(
+        input_ids=tokens,
+        attention_mask=mask.long(),
+        position_ids=(mask.long().cumsum(1) - 1).clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    layers = [(layer.keys, layer.values) for layer in cache.layers]
+    return _SharedPrefix(layers, mask, n_samples, room), output.logits[:, -1]
+
+
+def _attend_in_two_parts(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    *,
+    shared_prefix: _SharedPrefix,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of one query per row, in the signature of Transformers' attention interface.
+
+    Shapes: query (n_rows, n_heads, 1, size), key and value (n_rows, n_kv_heads, suffix, size); returns
+    (n_rows, 1, n_heads, size).
+    """
+    import torch
+
+    prefix_keys, prefix_values, visible = shared_prefix.prefix(module.layer_idx, sliding_window)
+    if sliding_window is not None and key.shape[2] > sliding_window:
+        key, value = key[:, :, -sliding_window:], value[:, :, -sliding_window:]
+    n_rows, n_heads, _n_queries, size = query.shape
+    n_groups, n_kv_heads, n_prefix = prefix_keys.shape[:3]
+    group_size, n_repeats = n_rows // n_groups, n_heads // n_kv_heads
+    own = query.view(n_rows, n_kv_heads, n_repeats, size) * (size**-0.5 if scaling is None else scaling)
+    together = own.view(n_groups, group_size, n_kv_heads, n_repeats, size).transpose(1, 2)
+    together = together.reshape(n_groups, n_kv_heads, group_size * n_repeats, size)
+
+    prefix_scores = (together @ prefix_keys.transpose(2, 3)).masked_fill(~visible[:, None, None], float("-inf"))
+    prefix_scores = prefix_scores.view(n_groups, n_kv_heads, group_size, n_repeats, n_prefix).transpose(1, 2)
+    suffix_scores = own @ key.transpose(2, 3)
+    scores = torch.cat([prefix_scores.reshape(n_rows, n_kv_heads, n_repeats, n_prefix), suffix_scores], dim=3)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    weights = torch.softmax(scores.float(), dim=3).to(value.dtype)
+
+    on_prefix = weights[..., :n_prefix].view(n_groups, group_size, n_kv_heads, n_repeats, n_prefix).transpose(1, 2)
+    from_prefix = on_prefix.reshape(n_groups, n_kv_heads, group_size * n_repeats, n_prefix) @ prefix_values
+    from_prefix = from_prefix.view(n_groups, n_kv_heads, group_size, n_repeats, size).transpose(1, 2)
+    output = from_prefix.reshape(n_rows, n_kv_heads, n_repeats, size) + weights[..., n_prefix:] @ value
+    return output.view(n_rows, 1, n_heads, size), None
+
+
+def _choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator | None) -> torch.Tensor:
+    """Next tokens (n_rows,) from logits (n_rows, n_vocabulary)."""
+    import torch
+
+    if sampling.temperature == 0:
+        return logits.argmax(dim=1)
+    probabilities = torch.softmax(logits.float() / sampling.temperature, dim=1)
+    if sampling.top_p < 1:
+        ordered, order = probabilities.sort(dim=1, descending=True)
+        ordered[ordered.cumsum(dim=1) - ordered >= sampling.top_p] = 0.0
+        probabilities = torch.zeros_like(probabilities).scatter(1, order, ordered)
+    return torch.multinomial(probabilities, 1, generator=generator).flatten()
+
+
+@contextmanager
+def _two_part_attention(model: Any) -> Iterator[None]:
+    """Let the model attend in two parts; its own implementation comes back at the end."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION_NAME, _attend_in_two_parts)
+    config = model.config.get_text_config()
+    before = config._attn_implementation
+    config._attn_implementation = ATTENTION_NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,143 @@
+"""The one place where a request for a profile is worded.
+
+Titles, categories and reviews come from strangers. They are quoted as data: one line each, cut, and without any mark
+that a chat model could take for the end of a turn. A title that says "ignore the above" still reaches the model as a
+title; what it can do there is bounded by the profile's length and seen in the profile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bluerec.config import ProfilerConfig
+from bluerec.errors import ConfigError, ModelError
+from bluerec.types import Event, History, Message, Prompt
+
+MAX_TITLE_CHARACTERS = 100
+MAX_REVIEW_CHARACTERS = 120
+MAX_CATEGORIES = 2
+# Marks of chat formats (ChatML, Llama, Gemma, ...), whatever the tokenizer at hand knows.
+_CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>|</?(?:s|bos|eos|pad|start_of_turn|end_of_turn)>|\[/?INST\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A wording: what frames the list of events, and the first words of the answer."""
+
+    system: str
+    before: str
+    after: str
+    prefill: str
+
+
+TEMPLATES = {
+    # Small models repeat the words of an instruction, so it names no kind of thing that could be parroted.
+    "interests": Template(
+        system="You describe the taste of shoppers.",
+        before="A shopper took these items, oldest first:",
+        after=(
+            "Describe this shopper's taste in one or two short sentences, in your own words. Do not copy the list and "
+            "do not invent facts about the person."
+        ),
+        prefill="This shopper likes",
+    ),
+    # Nothing put into the mouth of the model: for models of 1B parameters and more.
+    "open": Template(
+        system="You describe the taste of people from what they took.",
+        before="Items one person took, oldest first:",
+        after=(
+            "Write a profile of this person's interests in at most four sentences, for finding what they will want "
+            "next. Describe kinds, themes, makers and price; do not copy titles and do not invent personal facts."
+        ),
+        prefill="",
+    ),
+}
+
+
+def render_prompt(history: History, config: ProfilerConfig, count_tokens: Callable[[str], int]) -> Prompt:
+    """The request for a user's profile, within `config.max_prompt_tokens`; the oldest events are left out first.
+
+    The budget counts the text of the messages and the prefill; a chat format adds some ten tokens of its own.
+    Raises `ConfigError` for an unknown template or a budget that the wording alone exceeds.
+    """
+    template = find_template(config.template)
+    lines = [_render_event(event) for event in history.events[-config.max_events :]]
+    fixed = count_tokens(" ".join((template.system, template.before, template.after, template.prefill)))
+    budget = config.max_prompt_tokens - fixed
+    if budget <= 0:
+        raise ConfigError(
+            f"profiler.max_prompt_tokens={config.max_prompt_tokens}: the wording of template {config.template!r} alone "
+            f"takes {fixed} tokens; raise it"
+        )
+    kept: list[str] = []
+    for line in reversed(lines):
+        budget -= count_tokens(f"\n{line}")
+        if budget < 0:
+            break
+        kept.insert(0, line)
+    if not kept and lines:  # one event that is too long for the budget: its beginning is better than nothing
+        kept = [lines[-1][:MAX_TITLE_CHARACTERS]]
+    content = "\n".join([template.before, *kept, "", template.after])
+    messages: tuple[Message, ...] = (
+        {"role": "system", "content": template.system},
+        {"role": "user", "content": content},
+    )
+    return Prompt(messages, template.prefill, config.template, len(kept), len(history.events) - len(kept))
+
+
+def encode_prompt(prompt: Prompt, tokenizer: Any) -> list[int]:
+    """Token ids of a prompt in the tokenizer's chat format, the prefill at the end.
+
+    Raises `ModelError` if the chat format refuses the messages.
+    """
+    from jinja2 import TemplateError
+
+    marks = sorted(tokenizer.get_added_vocab(), key=len, reverse=True)
+    messages = [message | {"content": _remove(message["content"], marks)} for message in prompt.messages]
+    try:
+        rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    except TemplateError as error:
+        raise ModelError(f"the model's chat format refuses the prompt: {error}; choose another profiler") from error
+    return [int(token) for token in tokenizer(rendered + prompt.prefill, add_special_tokens=False)["input_ids"]]
+
+
+def join_profile(prefill: str, continuation: str) -> str:
+    """The profile: what was put into the model's mouth and what it went on to say, on one line."""
+    return " ".join(f"{prefill}{continuation}".split())
+
+
+def find_template(name: str) -> Template:
+    """Look up a wording. Raises `ConfigError` naming the known ones."""
+    if name not in TEMPLATES:
+        raise ConfigError(f"unknown template {name!r}; choose from {', '.join(TEMPLATES)}")
+    return TEMPLATES[name]
+
+
+def _render_event(event: Event) -> str:
+    item, interaction = event.item, event.interaction
+    line = f"- {_quote(item.title, MAX_TITLE_CHARACTERS) or 'untitled item'}"
+    categories = [quoted for category in item.categories[-MAX_CATEGORIES:] if (quoted := _quote(category, 40))]
+    if categories:
+        line += f" ({', '.join(categories)})"
+    if interaction.rating is not None:
+        line += f", rated {interaction.rating:g}"
+    review = _quote(interaction.review_title or interaction.review_text or "", MAX_REVIEW_CHARACTERS)
+    return f"{line}: {review}" if review else line
+
+
+def _quote(text: str, n_characters: int) -> str:
+    """One printable line without chat marks, cut at a word."""
+    text = _CHAT_MARK.sub(" ", text)
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    if len(text) <= n_characters:
+        return text
+    return text[:n_characters].rsplit(" ", 1)[0] + " ..."
+
+
+def _remove(text: str, marks: Sequence[str]) -> str:
+    for mark in marks:
+        text = text.replace(mark, " ")
+    return text

@@ -1,0 +1,200 @@
+"""From prompts to profiles: the local writer, and a table of profiles that a kill does not lose."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bluerec.config import ProfilerConfig
+from bluerec.data.histories import ExampleTable
+from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
+from bluerec.errors import ConfigError, DataError
+from bluerec.profiling.decoding import Sampling, generate_groups
+from bluerec.profiling.models import Profiler
+from bluerec.profiling.prompts import encode_prompt, join_profile, render_prompt
+from bluerec.runs import read_json, write_json
+from bluerec.types import Profile, ProfileWriter, Prompt
+
+BATCH_SIZE = 32
+# A kill loses at most this many profiles.
+PROFILES_PER_PART = 128
+_PARTS_SUFFIX = ".parts"
+# The settings that a text depends on, beside the model and its adapter.
+SETTINGS_OF_TEXT = ("template", "max_events", "max_prompt_tokens", "max_new_tokens", "temperature")
+
+
+class LocalWriter:
+    """Writes with a causal language model in memory; an adapter is merged into the weights first.
+
+    Prompts are run sorted by length. Greedy (temperature 0) texts depend on their own prompt alone; sampled ones
+    are reproducible for the same prompts, batch size and seed.
+    """
+
+    def __init__(
+        self, profiler: Profiler, config: ProfilerConfig, *, batch_size: int = BATCH_SIZE, seed: int = 0
+    ) -> None:
+        self._model = merge_adapter(profiler.model)
+        self._tokenizer = profiler.tokenizer
+        self._name = profiler.label
+        self._batch_size = batch_size
+        self._seed = seed
+        self._sampling = Sampling(config.max_new_tokens, find_stop_tokens(profiler), config.temperature)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def write(self, prompts: Sequence[Prompt]) -> list[str]:
+        """One profile per prompt, prefill included, in the order of the prompts."""
+        import torch
+
+        encoded = [encode_prompt(prompt, self._tokenizer) for prompt in prompts]
+        generator = torch.Generator(device=self._model.device).manual_seed(self._seed)
+        order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
+        texts = [""] * len(prompts)
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            written = generate_groups(
+                self._model,
+                [encoded[row] for row in rows],
+                1,
+                self._sampling,
+                pad_token=int(self._tokenizer.pad_token_id),
+                generator=generator,
+            )
+            for row, tokens in zip(rows, written, strict=True):
+                text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+                texts[row] = join_profile(prompts[row].prefill, text)
+        return texts
+
+
+def merge_adapter(model: Any) -> Any:
+    """The plain model with its LoRA weights added in; a model without adapter is returned as it is."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def find_stop_tokens(profiler: Profiler) -> tuple[int, ...]:
+    """Token ids that end a profile: those of the generation config and of the tokenizer."""
+    configured = profiler.model.generation_config.eos_token_id
+    tokens = configured if isinstance(configured, list) else [configured]
+    return tuple(sorted({int(token) for token in [*tokens, profiler.tokenizer.eos_token_id] if token is not None}))
+
+
+def write_profiles(
+    table: ExampleTable,
+    writer: ProfileWriter,
+    config: ProfilerConfig,
+    count_tokens: Callable[[str], int],
+    out: str | Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> pl.DataFrame:
+    """Write one profile per example and save them as `out`.
+
+    Finished parts are kept beside it in `OUT.parts` until all are there: the same call after a kill goes on where
+    it was. Raises `ConfigError` if `out` exists or the parts were begun with other settings.
+    """
+    out = Path(out)
+    if out.exists():
+        raise ConfigError(f"{out} already exists; choose another --out or delete it")
+    parts = _Parts(out, _describe(table, writer, config))
+    done = parts.load()
+    written = set(done["example_id"].to_list())
+    wanted = [row for row, example_id in enumerate(table.example_ids) if example_id not in written]
+    for start in range(0, len(wanted), PROFILES_PER_PART):
+        if progress:
+            progress(len(written) + start, len(table))
+        rows = wanted[start : start + PROFILES_PER_PART]
+        parts.save(_write_rows(table, rows, writer, config, count_tokens))
+    everything = parts.load()
+    order = pl.DataFrame({"example_id": table.example_ids})
+    result = order.join(everything, on="example_id", how="left", maintain_order="left").select(PROFILES_SCHEMA.names())
+    save_profiles(result, out)
+    parts.remove()
+    if progress:
+        progress(len(table), len(table))
+    return result
+
+
+class _Parts:
+    """Finished profiles in small files beside the final one."""
+
+    def __init__(self, out: Path, identity: dict[str, Any]) -> None:
+        self._folder = out.with_name(out.name + _PARTS_SUFFIX)
+        marker = self._folder / "settings.json"
+        if not marker.exists():
+            write_json(marker, identity)
+            return
+        begun = read_json(marker, "folder of unfinished profiles")
+        differing = [key for key in identity if begun.get(key) != identity[key]]
+        if differing:
+            raise ConfigError(
+                f"{self._folder}: unfinished profiles of other settings ({', '.join(differing)} differ); "
+                "repeat the former command, delete the folder, or choose another --out"
+            )
+
+    def load(self) -> pl.DataFrame:
+        tables = [load_profiles(path) for path in sorted(self._folder.glob("part-*.parquet"))]
+        return pl.concat(tables) if tables else pl.DataFrame(schema=PROFILES_SCHEMA)
+
+    def save(self, table: pl.DataFrame) -> None:
+        name = hashlib.blake2b("".join(table["example_id"].to_list()).encode(), digest_size=8).hexdigest()
+        save_profiles(table, self._folder / f"part-{name}.parquet")
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _write_rows(
+    table: ExampleTable,
+    rows: Sequence[int],
+    writer: ProfileWriter,
+    config: ProfilerConfig,
+    count_tokens: Callable[[str], int],
+) -> pl.DataFrame:
+    chosen = table.take(pl.Series(rows, dtype=pl.Int64).to_numpy())
+    examples = list(chosen.examples(last=config.max_events))
+    prompts = [render_prompt(example.history, config, count_tokens) for example in examples]
+    texts = writer.write(prompts)
+    if len(texts) != len(prompts):
+        raise DataError(f"writer {writer.name!r} returned {len(texts)} texts for {len(prompts)} prompts")
+    n_events = (chosen.history_stop - chosen.history_start).tolist()
+    return pl.DataFrame(
+        [
+            {
+                **_profile_columns(
+                    Profile(example.history.user_id, text, example.history.cutoff, writer.name, prompt.template)
+                ),
+                "example_id": example.example_id,
+                "split": example.split,
+                "n_events": prompt.n_events,
+                "n_omitted": total - prompt.n_events,
+                "n_tokens": count_tokens(text),
+            }
+            for example, prompt, text, total in zip(examples, prompts, texts, n_events, strict=True)
+        ],
+        schema=PROFILES_SCHEMA,
+    )
+
+
+def _profile_columns(profile: Profile) -> dict[str, Any]:
+    return {
+        "profile_id": profile.profile_id,
+        "user_id": profile.user_id,
+        "cutoff": profile.cutoff,
+        "text": profile.text,
+        "writer": profile.writer,
+        "template": profile.template,
+    }
+
+
+def _describe(table: ExampleTable, writer: ProfileWriter, config: ProfilerConfig) -> dict[str, Any]:
+    """What the profiles depend on; compared before an unfinished table is gone on with."""
+    examples = hashlib.blake2b("\x1f".join(table.example_ids).encode(), digest_size=8).hexdigest()
+    identity = {"data": table.dataset.digest, "examples": examples, "writer": writer.name}
+    return identity | {name: getattr(config, name) for name in SETTINGS_OF_TEXT}
