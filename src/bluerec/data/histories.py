@@ -103,6 +103,20 @@ class ExampleTable:
             start = max(start, stop - last)
         return self.dataset.item_rows[start:stop]
 
+    def history_events(self, *, last: int | None = None) -> tuple[IntArray, IntArray]:
+        """The events of all histories in one array, oldest first within each, and the place where each history begins.
+
+        Only the `last` ones of each if given.
+        """
+        starts = self.history_start if last is None else np.maximum(self.history_start, self.history_stop - last)
+        lengths = self.history_stop - starts
+        places = np.cumsum(lengths) - lengths
+        return np.arange(lengths.sum()) + np.repeat(starts - places, lengths), places
+
+    def count_items(self) -> IntArray:
+        """How often each item was taken, (n_items,), among the countable events."""
+        return np.bincount(self.dataset.item_rows[self.countable], minlength=self.dataset.n_items)
+
     def examples(self, *, last: int | None = None) -> Iterator[Example]:
         """Build the dataclasses, in order; the `last` events of each history only if given."""
         reviews = _load_reviews(self.dataset, self.user_rows)
