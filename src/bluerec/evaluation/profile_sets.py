@@ -1,0 +1,137 @@
+"""Profiles made ready for ranking: checked against the data, embedded, fused with the history, or shuffled."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bluerec.data.candidates import FULL_POOL, example_seed
+from bluerec.data.histories import ExampleTable
+from bluerec.data.profiles import load_profiles
+from bluerec.errors import ConfigError, DataError
+from bluerec.evaluation.metrics import METRIC_NAMES
+from bluerec.evaluation.protocol import rank_targets
+from bluerec.evaluation.vector_rankers import ItemSpace, Queries, VectorRanker, stored_queries, sum_queries
+from bluerec.types import Embedder, Float32Array
+
+FUSION_WEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+# Found with the texts of the last five items in the place of a profile, on validation users.
+DEFAULT_FUSION_WEIGHT = 0.3
+MIN_VALIDATION_USERS = 100
+MAX_VALIDATION_USERS = 2_000
+_CHOSEN_BY = "ndcg@10"
+
+
+@dataclass(frozen=True)
+class ProfileSet:
+    """The profiles of one file, under the name that stands in the results."""
+
+    name: str
+    frame: pl.DataFrame
+
+    @property
+    def identity(self) -> Mapping[str, str | int]:
+        """What tells this set from another: who wrote it, how, and a hash of the texts."""
+        texts = "\x1f".join(
+            f"{row[0]}\x1e{row[1]}" for row in self.frame.select("example_id", "text").sort(pl.all()).rows()
+        )
+        return {
+            "name": self.name,
+            "writer": ", ".join(sorted(self.frame["writer"].unique())),
+            "template": ", ".join(sorted(self.frame["template"].unique())),
+            "digest": hashlib.blake2b(texts.encode(), digest_size=8).hexdigest(),
+            "n_profiles": self.frame.height,
+        }
+
+    def covers(self, table: ExampleTable) -> np.ndarray:
+        """Which examples (n_examples,) have a profile."""
+        known = set(self.frame["example_id"])
+        return np.array([example_id in known for example_id in table.example_ids], dtype=np.bool_)
+
+    def embed(self, table: ExampleTable, embedder: Embedder) -> Float32Array:
+        """The profiles (n_examples, d) of these examples, all of which must have one."""
+        text_of = dict(self.frame.select("example_id", "text").iter_rows())
+        return embedder.embed([text_of[example_id] for example_id in table.example_ids], "profile")
+
+
+def load_profile_sets(arguments: Sequence[str], table: ExampleTable) -> list[ProfileSet]:
+    """Load `NAME=PATH` or `PATH` (named after its file) and check each against all examples of a data set.
+
+    Raises `ConfigError` if two have one name, `DataError` if a profile is not of an example of this table.
+    """
+    named = [_parse_argument(argument) for argument in arguments]
+    names = [name for name, _ in named]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ConfigError(f"--profiles: two sets are called {repeated[0]!r}; name them, e.g. --profiles trained=PATH")
+    cutoff_of = dict(zip(table.example_ids, table.cutoffs.tolist(), strict=True))
+    sets = []
+    for name, path in named:
+        frame = load_profiles(path)
+        _check_belongs(frame, cutoff_of, table, path)
+        sets.append(ProfileSet(name, frame))
+    return sets
+
+
+def shuffle_profiles(example_ids: Sequence[str], vectors: Float32Array, *, seed: int = 0) -> Queries:
+    """The control: everybody gets the profile of the next one in a random order, so nobody gets their own.
+
+    What it still achieves owes nothing to the user.
+    """
+    order = np.argsort([example_seed(f"shuffle:{example_id}", seed) for example_id in example_ids])
+    shuffled = np.empty_like(vectors)
+    shuffled[order] = vectors[np.roll(order, 1)]
+    return stored_queries(example_ids, shuffled)
+
+
+def choose_fusion_weight(
+    profiles: ProfileSet, validation: ExampleTable, history: Queries, space: ItemSpace, embedder: Embedder
+) -> tuple[float, str]:
+    """The weight of the profile beside the history, and a sentence that says where it is from.
+
+    It is the one with the best NDCG@10 (full catalogue, seen items masked) on validation users with a profile, or
+    the default where there are fewer than `MIN_VALIDATION_USERS`.
+    """
+    known = validation.take(np.flatnonzero(profiles.covers(validation))).select("all", max_users=MAX_VALIDATION_USERS)
+    if len(known) < MIN_VALIDATION_USERS:
+        return DEFAULT_FUSION_WEIGHT, (
+            f"{profiles.name}: profiles are fused with the history at the default weight {DEFAULT_FUSION_WEIGHT}; "
+            f"only {len(known)} validation users have one, {MIN_VALIDATION_USERS} are needed to choose it."
+        )
+    own = stored_queries(known.example_ids, space.place(profiles.embed(known, embedder)))
+    rankers = [VectorRanker(str(weight), space, sum_queries(history, own, weight)) for weight in FUSION_WEIGHTS]
+    ranking = rank_targets(known, rankers, (FULL_POOL,))
+    column = METRIC_NAMES.index(_CHOSEN_BY)
+    scores = [ranking.values(ranker.name, FULL_POOL)[:, column].mean() for ranker in rankers]
+    weight = FUSION_WEIGHTS[int(np.argmax(scores))]
+    return weight, (
+        f"{profiles.name}: profiles are fused with the history at weight {weight}, "
+        f"chosen by NDCG@10 on {len(known)} validation users."
+    )
+
+
+def _parse_argument(argument: str) -> tuple[str, Path]:
+    name, separator, path = argument.partition("=")
+    return (name, Path(path)) if separator and name else (Path(argument).stem, Path(argument))
+
+
+def _check_belongs(frame: pl.DataFrame, cutoff_of: Mapping[str, int], table: ExampleTable, path: Path) -> None:
+    where = table.dataset.folder or "data"
+    foreign = [example_id for example_id in frame["example_id"] if example_id not in cutoff_of]
+    if foreign or not frame.height:
+        raise DataError(
+            f"{path}: {len(foreign)} of {frame.height} profiles are not of examples of {where} under "
+            f"{table.protocol}, e.g. {foreign[0] if foreign else 'none'!r}; "
+            f"write profiles for it, run: bluerec write {where} --out PATH"
+        )
+    for example_id, cutoff in frame.select("example_id", "cutoff").iter_rows():
+        if cutoff != cutoff_of[example_id]:
+            raise DataError(
+                f"{path}: profile of {example_id!r} was written at cutoff {cutoff}, not {cutoff_of[example_id]}: "
+                "it may know the target; write the profiles again"
+            )
