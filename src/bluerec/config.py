@@ -108,6 +108,7 @@ class TrainConfig:
     lora_alpha: int = _setting(32, "scale of the adapter is alpha divided by rank")
     scale_rewards: str = _setting("group", "divide advantages by the deviation of the group, the batch, or none")
     shared_prefix: bool = _setting(True, "run each prompt once for its whole group")
+    rollout_dtype: str = _setting("auto", "precision of the copy that samples: float32, bfloat16, or auto (the faster)")
     save_every: int = _setting(10, "steps between checkpoints")
     log_samples: int = _setting(2, "sampled profiles written to the log each step")
 
@@ -243,6 +244,11 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
             choice.scoring not in ("likelihood", "letter"),
             f"choice_reward.scoring={choice.scoring!r}: likelihood or letter",
         ),
+        (
+            train.rollout_dtype not in ("auto", "float32", "bfloat16"),
+            f"train.rollout_dtype={train.rollout_dtype!r}: auto, float32 or bfloat16",
+        ),
+        (train.temperature <= 0, f"train.temperature={train.temperature}: must be positive, candidates are sampled"),
         (choice.n_options < 2, f"choice_reward.n_options={choice.n_options}: use at least 2"),
         (choice.every < 1, f"choice_reward.every={choice.every}: use at least 1"),
         *(

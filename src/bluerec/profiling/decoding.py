@@ -248,19 +248,22 @@ def _attend_in_two_parts(
     together = own.view(n_groups, group_size, n_kv_heads, n_repeats, size).transpose(1, 2)
     together = together.reshape(n_groups, n_kv_heads, group_size * n_repeats, size)
 
-    prefix_scores = (together @ prefix_keys.transpose(2, 3)).masked_fill(~visible[:, None, None], float("-inf"))
+    prefix_scores = _cap(together @ prefix_keys.transpose(2, 3), softcap)
+    prefix_scores = prefix_scores.masked_fill(~visible[:, None, None], float("-inf"))
     prefix_scores = prefix_scores.view(n_groups, n_kv_heads, group_size, n_repeats, n_prefix).transpose(1, 2)
-    suffix_scores = own @ key.transpose(2, 3)
+    suffix_scores = _cap(own @ key.transpose(2, 3), softcap)
     scores = torch.cat([prefix_scores.reshape(n_rows, n_kv_heads, n_repeats, n_prefix), suffix_scores], dim=3)
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
     weights = torch.softmax(scores.float(), dim=3).to(value.dtype)
 
     on_prefix = weights[..., :n_prefix].view(n_groups, group_size, n_kv_heads, n_repeats, n_prefix).transpose(1, 2)
     from_prefix = on_prefix.reshape(n_groups, n_kv_heads, group_size * n_repeats, n_prefix) @ prefix_values
     from_prefix = from_prefix.view(n_groups, n_kv_heads, group_size, n_repeats, size).transpose(1, 2)
     output = from_prefix.reshape(n_rows, n_kv_heads, n_repeats, size) + weights[..., n_prefix:] @ value
-    return output.view(n_rows, 1, n_heads, size), None
+    return output.reshape(n_rows, 1, n_heads, size), None
+
+
+def _cap(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    return scores if softcap is None else torch.tanh(scores / softcap) * softcap
 
 
 def _choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator | None) -> torch.Tensor:

@@ -178,6 +178,13 @@ def has_shipped_adapter() -> bool:
     return (_ADAPTER_FOLDER / "default" / "adapter_config.json").is_file()
 
 
+def choose_adapter(wanted: str | None, model: str) -> str:
+    """The adapter asked for; if none was, the shipped one where it belongs to `model` and there is one."""
+    if wanted is not None:
+        return wanted
+    return SHIPPED_ADAPTER if model in EMBEDDED_MODELS and has_shipped_adapter() else NO_ADAPTER
+
+
 def hide_library_bars() -> None:
     """Keep Transformers from drawing bars of its own while weights load."""
     from transformers.utils import logging

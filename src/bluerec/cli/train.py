@@ -1,0 +1,62 @@
+"""bluerec train"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bluerec.cli import console
+from bluerec.cli.options import JsonOption, OfflineOption, SetOption
+from bluerec.config import config_from_dict, load_config
+from bluerec.data.tables import load_dataset
+from bluerec.errors import ConfigError
+from bluerec.runs import CONFIG_FILE, read_json
+from bluerec.training.profiler import train_profiler
+
+
+def train_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared folder.")],
+    config: Annotated[Path | None, typer.Option("--config", help="A recipe, e.g. configs/blue.toml.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder to make.")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="A run folder to go on with.")] = None,
+    overrides: SetOption = None,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a profiler with GRPO; the adapter and the log are kept in a run folder."""
+    if (out is None) == (resume is None):
+        raise ConfigError("give either --out RUN for a new run or --resume RUN to go on with one")
+    if resume is not None and config is None and not overrides:
+        settings = config_from_dict(read_json(resume / CONFIG_FILE, "run folder")["config"], where=str(resume))
+    else:
+        settings = load_config(config, overrides or ())
+    dataset = load_dataset(directory)
+    folder = resume or out
+    with console.progress("training") as progress:
+        run = train_profiler(
+            dataset,
+            settings,
+            folder or Path(),
+            resume=resume is not None,
+            offline=offline,
+            say=console.say,
+            tell=_tell,
+            progress=progress,
+        )
+    if as_json:
+        console.print_json(
+            {"run": str(run.path), "adapter": str(run.path / "adapter"), "steps": settings.train.n_steps}
+        )
+    else:
+        console.print_result(f"{run.path}: adapter in {run.path / 'adapter'}; look at it: bluerec report {run.path}")
+
+
+def _tell(row: Mapping[str, Any]) -> None:
+    parts = ", ".join(f"{name} {value:.3f}" for name, value in row["rewards"].items() if value is not None)
+    console.detail(
+        f"step {row['step']}: reward {row['reward']:.3f} ({parts}), {row['time']:.0f} s, "
+        f"{row['tokens_per_second']:.0f} tokens/s"
+    )

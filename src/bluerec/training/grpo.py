@@ -1,0 +1,189 @@
+"""GRPO with TRL, except for what its plain path wastes here: every prompt is run once for its whole group.
+
+Three private methods of TRL's trainer are replaced (generation, the order of rows, and the log-probabilities), two
+are extended; `tests/training/test_trl_contract.py` fails within a second when TRL changes one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from trl import GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
+
+from bluerec.profiling.decoding import Sampling
+from bluerec.profiling.prompts import join_profile
+from bluerec.training.rollouts import RolloutModel
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutBatch:
+    """The candidates of a step: `rewards` (n_texts, n_functions), NaN where a prompt lacks the reward."""
+
+    texts: list[str]
+    example_ids: list[str]
+    rewards: torch.Tensor
+
+    def with_prefill(self, prefill: str) -> RolloutBatch:
+        """The same with whole profiles as texts, see `join_profile`."""
+        return replace(self, texts=[join_profile(prefill, text) for text in self.texts])
+
+
+class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """GRPOTrainer for rendered text prompts; groups stay whole in every micro-batch.
+
+    `rollouts` writes the candidates; `observe` is told of every batch of them, before the loss. With
+    `shared_prefix=False` the log-probabilities take TRL's own path, to compare with.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        rollouts: RolloutModel,
+        sampling: Sampling,
+        observe: Callable[[RolloutBatch], None],
+        shared_prefix: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._rollouts = rollouts
+        self._sampling = sampling
+        self._observe = observe
+        self._shared_prefix = shared_prefix
+        self._buffered_inputs: list[Any] | None = None
+        self.n_tokens_run = 0
+        self.n_tokens_repeated = 0
+
+    @property
+    def token_ratio(self) -> float:
+        """Tokens that the loss would have run with repeated prompts, over those it has run."""
+        return self.n_tokens_repeated / max(self.n_tokens_run, 1)
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        # The prompts are rendered in the chat format already; special tokens would be put in front twice.
+        return self.processing_class(text=prompts, add_special_tokens=False)["input_ids"], None, {}
+
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, num_generations: int, *_: Any, **__: Any
+    ) -> tuple[list[list[int]], None]:
+        self._rollouts.refresh(self.accelerator.unwrap_model(self.model))
+        first_of_group = prompt_ids[::num_generations]
+        pad_token = int(self.processing_class.pad_token_id)
+        return self._rollouts.generate(first_of_group, num_generations, self._sampling, pad_token), None
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[str], completions: list[str], completion_ids_list: Any
+    ) -> torch.Tensor:
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._observe(RolloutBatch(completions, [row["example_id"] for row in inputs], rewards))
+        return rewards
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        # As TRL's, less its shuffling of rows: a group that is scattered over micro-batches shares nothing. The
+        # prompts of a step are in random order already.
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        n_micro_batches = self.args.steps_per_generation
+        if self._step % (n_micro_batches * self.num_iterations) == 0 or self._buffered_inputs is None:
+            scored = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = split_tensor_dict(scored, n_micro_batches)
+        return self._buffered_inputs[self._step % n_micro_batches]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        if not self._shared_prefix:
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
+            )
+        batch = group_by_prompt(input_ids, attention_mask, logits_to_keep)
+        self.n_tokens_run += int(batch.prefix_mask.sum() + batch.suffix_mask.sum())
+        self.n_tokens_repeated += int(attention_mask.sum())
+        logps, entropies = score_completions(model, batch, self.temperature)
+        padding = (0, logits_to_keep - logps.shape[1])
+        return torch.nn.functional.pad(logps, padding), torch.nn.functional.pad(entropies, padding), None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedBatch:
+    """Distinct prompts (n_groups, prefix), left-padded, and completions (n_rows, suffix), right-padded."""
+
+    prefix: torch.Tensor
+    prefix_mask: torch.Tensor
+    suffix: torch.Tensor
+    suffix_mask: torch.Tensor
+    group_of_row: torch.Tensor
+
+
+def group_by_prompt(input_ids: torch.Tensor, attention_mask: torch.Tensor, n_suffix: int) -> GroupedBatch:
+    """Take rows (n_rows, prefix + n_suffix) apart; rows with the same prompt form a group, in whatever order.
+
+    Columns in which every row is padding are cut off on both sides.
+    """
+    prefix, prefix_mask = input_ids[:, :-n_suffix], attention_mask[:, :-n_suffix]
+    suffix, suffix_mask = input_ids[:, -n_suffix:], attention_mask[:, -n_suffix:]
+    keys = torch.where(prefix_mask.bool(), prefix, -1)
+    distinct, group_of_row = torch.unique(keys, dim=0, return_inverse=True)
+    n_padded = int((distinct == -1).all(dim=0).sum())
+    distinct = distinct[:, n_padded:]
+    longest = max(int(suffix_mask.sum(dim=1).max()), 1)
+    return GroupedBatch(
+        prefix=distinct.clamp(min=0),
+        prefix_mask=(distinct != -1).long(),
+        suffix=suffix[:, :longest],
+        suffix_mask=suffix_mask[:, :longest],
+        group_of_row=group_of_row,
+    )
+
+
+def score_completions(model: Any, batch: GroupedBatch, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities and entropies, both (n_rows, suffix), of the completion tokens at a sampling temperature.
+
+    The prompts run once; their keys and values are repeated for the rows of their group, and gradients flow back
+    through them. The first token of a completion is predicted by the last position of its prompt.
+    """
+    # Without a config the cache keeps all keys in every layer; sliding windows are cut by masks, which is exact.
+    cache = DynamicCache()
+    prefix = model(
+        input_ids=batch.prefix,
+        attention_mask=batch.prefix_mask,
+        position_ids=(batch.prefix_mask.cumsum(1) - 1).clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits = prefix.logits[batch.group_of_row]
+    if batch.suffix.shape[1] > 1:
+        cache.batch_select_indices(batch.group_of_row)
+        row_mask = batch.prefix_mask[batch.group_of_row]
+        steps = torch.arange(batch.suffix.shape[1] - 1, device=batch.suffix.device)
+        rest = model(
+            input_ids=batch.suffix[:, :-1],
+            attention_mask=torch.cat([row_mask, batch.suffix_mask[:, :-1]], dim=1),
+            position_ids=row_mask.sum(dim=1, keepdim=True) + steps,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = torch.cat([logits, rest.logits], dim=1)
+    logits = logits.float() / temperature
+    normaliser = logits.logsumexp(dim=2)
+    logps = logits.gather(2, batch.suffix.unsqueeze(2)).squeeze(2) - normaliser
+    with torch.no_grad():
+        entropies = normaliser - (torch.softmax(logits, dim=2) * logits).sum(dim=2)
+    return logps, entropies
+
+
+def measure_flat_groups(rewards: torch.Tensor, weights: Sequence[float], group_size: int) -> float:
+    """Share of groups whose weighted rewards do not vary: they give no gradient."""
+    totals = (rewards * torch.tensor(weights, device=rewards.device)).nansum(dim=1).view(-1, group_size)
+    return float((totals.std(dim=1) < 1e-6).float().mean())

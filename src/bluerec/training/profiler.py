@@ -1,0 +1,326 @@
+"""The stage that trains a profiler: from a prepared folder and a config to a run folder with a LoRA adapter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bluerec.config import Config
+from bluerec.data.histories import PROTOCOLS, ExampleTable, split_examples
+from bluerec.data.profiles import load_profiles
+from bluerec.data.tables import Dataset
+from bluerec.errors import ConfigError, MissingExtraError, ModelError
+from bluerec.profiling.decoding import Sampling
+from bluerec.profiling.embedders import embed_items, load_embedder
+from bluerec.profiling.models import Profiler, load_profiler, resolve_adapter, save_adapter
+from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
+from bluerec.profiling.readers import LetterReader, LikelihoodReader
+from bluerec.profiling.writers import LocalWriter, find_stop_tokens, write_profiles
+from bluerec.rewards.functions import build_rewards
+from bluerec.rewards.title_index import TitleIndex
+from bluerec.runs import LOG_FILE, RunFolder, read_log
+from bluerec.types import Reader, RewardFunction
+
+ADAPTER_FOLDER = "adapter"
+CHECKPOINTS_FOLDER = "checkpoints"
+REFERENCES_FILE = "references.parquet"
+# Written before the training, to draw each example's reference profiles from.
+N_REFERENCE_PROFILES = 128
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+def train_profiler(
+    dataset: Dataset,
+    config: Config,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    offline: bool = False,
+    say: Say = lambda text: None,
+    tell: Callable[[Mapping[str, Any]], None] | None = None,
+    progress: Progress | None = None,
+) -> RunFolder:
+    """Train with GRPO and LoRA; returns the finished run with its adapter in `adapter/`.
+
+    `tell` is shown every row of the log, `progress` (steps done, steps). With `resume` the run in `out` goes on from
+    its last whole checkpoint. Raises `ConfigError` for contradicting settings, `ModelError` for models that cannot
+    be used, `TrainingError` where the training stops itself.
+    """
+    _require_training_libraries()
+    table = choose_examples(dataset, config)
+    run = (RunFolder.resume if resume else RunFolder.start)(out, config, data_digest=dataset.digest)
+    if run.is_whole:
+        say(f"{run.path}: this run is whole already")
+        return run
+    profiler = load_profiler(config.profiler.model, offline=offline, announce=say)
+    embedder = load_embedder(config.embedder, offline=offline)
+    say(f"embedding {dataset.n_items} items with {embedder.name}")
+    item_vectors = embed_items(dataset, embedder, progress=progress)
+    say("writing reference profiles of other users")
+    references = _write_references(table, profiler, config, run, progress)
+    index = TitleIndex(dataset.titles)
+    policy = _Policy(profiler, config)
+    rewards = build_rewards(
+        config,
+        table,
+        # Candidates are seen once, so their vectors are not kept.
+        load_embedder(config.embedder, cache=False, offline=offline),
+        item_vectors,
+        policy.reader(config),
+        references,
+        title_index=index,
+    )
+    say(f"training {profiler.label} on {len(table)} users: {config.train.n_steps} steps of "
+        f"{config.train.users_per_step} users x {config.train.group_size} profiles")  # fmt: skip
+    _run_grpo(table, config, run, policy, rewards, index, resume, tell, progress)
+    save_adapter(policy.model, run.path / ADAPTER_FOLDER)
+    run.finish(n_steps=config.train.n_steps)
+    return run
+
+
+def choose_examples(dataset: Dataset, config: Config) -> ExampleTable:
+    """The train examples of a run: as many users as its steps can show, at most `data.max_users`."""
+    if config.data.protocol not in PROTOCOLS:
+        raise ConfigError(f"data.protocol={config.data.protocol!r}: choose from {', '.join(PROTOCOLS)}")
+    examples = split_examples(dataset, config.data.protocol, seed=config.data.split_seed)
+    n_shown = config.train.n_steps * config.train.users_per_step
+    n_users = min(config.data.max_users or n_shown, n_shown)
+    table = examples.select("train", max_users=max(n_users, N_REFERENCE_PROFILES), seed=config.train.seed)
+    if len(table) < 2:
+        raise ConfigError(f"{dataset.folder or 'data'}: {len(table)} train users; training needs at least 2")
+    return table
+
+
+class _Policy:
+    """The profiler in its roles during training: trained, sampled from, and read with its adapter off."""
+
+    def __init__(self, profiler: Profiler, config: Config) -> None:
+        from peft import LoraConfig, PeftModel, get_peft_model
+        from transformers import set_seed
+
+        from bluerec.training.rollouts import RolloutModel, choose_rollout_dtype
+
+        self._profiler = profiler
+        self.tokenizer = profiler.tokenizer
+        self.stop_tokens = find_stop_tokens(profiler)
+        self.rollouts = RolloutModel(profiler.model, choose_rollout_dtype(config.train.rollout_dtype))
+        adapter = resolve_adapter(config.profiler.adapter)
+        set_seed(config.train.seed)  # the trainer sets it too, but after the adapter has drawn its first weights
+        if adapter is None:
+            lora = LoraConfig(
+                r=config.train.lora_rank,
+                lora_alpha=config.train.lora_alpha,
+                # One mask for a shared prompt would not be the same distribution as one per candidate.
+                lora_dropout=0.0,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
+            )
+            self.model = get_peft_model(profiler.model, lora)
+        else:
+            self.model = PeftModel.from_pretrained(profiler.model, str(adapter), is_trainable=True)
+
+    def reader(self, config: Config) -> Reader | None:
+        """The frozen base model that answers the multiple choice."""
+        if config.choice_reward.weight == 0:
+            return None
+        kind = LikelihoodReader if config.choice_reward.scoring == "likelihood" else LetterReader
+        return kind(self.model, self.tokenizer, self._profiler.name, frozen=self.model.disable_adapter)
+
+
+def _write_references(
+    table: ExampleTable, profiler: Profiler, config: Config, run: RunFolder, progress: Progress | None
+) -> dict[str, str]:
+    """Profiles of some train users by the profiler as it is before training, kept in the run folder."""
+    path = run.path / REFERENCES_FILE
+    if path.exists():
+        written = load_profiles(path)
+    else:
+        chosen = table.select("train", max_users=N_REFERENCE_PROFILES, seed=config.train.seed + 1)
+        writer = LocalWriter(profiler, config.profiler, seed=config.train.seed)
+        written = write_profiles(chosen, writer, config.profiler, profiler.count_tokens, path, progress=progress)
+    return dict(zip(written["example_id"], written["text"], strict=True))
+
+
+def _run_grpo(
+    table: ExampleTable,
+    config: Config,
+    run: RunFolder,
+    policy: _Policy,
+    rewards: list[tuple[RewardFunction, float]],
+    index: TitleIndex,
+    resume: bool,
+    tell: Callable[[Mapping[str, Any]], None] | None,
+    progress: Progress | None,
+) -> None:
+    from datasets import Dataset as Rows
+
+    from bluerec.training.grpo import SharedPrefixGRPOTrainer
+    from bluerec.training.run_log import StepLog
+
+    prefill = find_template(config.profiler.template).prefill
+    steps = StepLog(
+        run,
+        table,
+        [function.name for function, _ in rewards],
+        [weight for _, weight in rewards],
+        config.train.group_size,
+        title_index=index,
+        n_samples=config.train.log_samples,
+        elapsed=_elapsed(run) if resume else 0.0,
+        tell=_join(tell, progress, config.train.n_steps),
+    )
+    trainer = SharedPrefixGRPOTrainer(
+        model=policy.model,
+        reward_funcs=[_as_trl_reward(function, prefill) for function, _ in rewards],
+        args=_grpo_config(config, run, [weight for _, weight in rewards]),
+        train_dataset=Rows.from_list(_render_rows(table, config, policy.tokenizer)),
+        processing_class=policy.tokenizer,
+        callbacks=[steps],
+        rollouts=policy.rollouts,
+        sampling=Sampling(
+            config.profiler.max_new_tokens, policy.stop_tokens, config.train.temperature, config.train.top_p
+        ),
+        observe=lambda batch: steps.observe(batch.with_prefill(prefill)),
+        shared_prefix=config.train.shared_prefix,
+    )
+    steps.trainer = trainer
+    _quieten(trainer)
+    checkpoint = find_checkpoint(run.path) if resume else None
+    if resume:
+        _forget_later_steps(run, checkpoint)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def find_checkpoint(run_path: Path) -> Path | None:
+    """The last whole checkpoint of a run, None if there is none yet.
+
+    The trainer's state file is written last; a checkpoint without it was cut off and is passed over.
+    """
+    folders = (run_path / CHECKPOINTS_FOLDER).glob("checkpoint-*")
+    whole = [folder for folder in folders if (folder / "trainer_state.json").is_file()]
+    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def _grpo_config(config: Config, run: RunFolder, weights: list[float]) -> Any:
+    import torch
+    from trl import GRPOConfig
+
+    train = config.train
+    settings: dict[str, Any] = {
+        "output_dir": str(run.path / CHECKPOINTS_FOLDER),
+        "seed": train.seed,
+        "max_steps": train.n_steps,
+        "per_device_train_batch_size": train.users_per_micro_batch * train.group_size,
+        "gradient_accumulation_steps": train.users_per_step // train.users_per_micro_batch,
+        "num_generations": train.group_size,
+        "max_completion_length": config.profiler.max_new_tokens,
+        "temperature": train.temperature,
+        "top_p": train.top_p,
+        "beta": train.kl,
+        "learning_rate": train.learning_rate,
+        "lr_scheduler_type": train.schedule,
+        "warmup_steps": train.warmup_steps,
+        "reward_weights": weights,
+        "multi_objective_aggregation": "normalize_then_sum",
+        "scale_rewards": train.scale_rewards,
+        "save_steps": train.save_every,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        # TRL would hide a loss that is not a number behind the last good one.
+        "logging_nan_inf_filter": False,
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    try:
+        return GRPOConfig(**(settings | dict(config.trl)))
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"TRL refuses the settings: {reason}; see the [trl] table and [train]") from error
+
+
+def _render_rows(table: ExampleTable, config: Config, tokenizer: Any) -> list[dict[str, str]]:
+    """What TRL is given: the rendered prompt and the example it belongs to."""
+
+    def count_tokens(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    rows = []
+    for example in table.examples(last=config.profiler.max_events):
+        prompt = render_prompt(example.history, config.profiler, count_tokens)
+        tokens = encode_prompt(prompt, tokenizer)
+        window = getattr(tokenizer, "model_max_length", len(tokens))
+        if len(tokens) + config.profiler.max_new_tokens > window:
+            raise ModelError(
+                f"prompt of {example.example_id!r} has {len(tokens)} tokens, the model's window is {window}; "
+                "lower profiler.max_prompt_tokens"
+            )
+        rows.append({"prompt": tokenizer.decode(tokens), "example_id": example.example_id})
+    return rows
+
+
+def _as_trl_reward(function: RewardFunction, prefill: str) -> Callable[..., list[float | None]]:
+    """A reward in TRL's dialect: it is given completions, and scores profiles."""
+
+    def reward(completions: list[str], example_id: list[str], **_: Any) -> list[float | None]:
+        return function.score([join_profile(prefill, text) for text in completions], example_id)
+
+    reward.__name__ = function.name
+    return reward
+
+
+def _forget_later_steps(run: RunFolder, checkpoint: Path | None) -> None:
+    """Cut the log back to the checkpoint: the steps after it are run again."""
+    path = run.path / LOG_FILE
+    if not path.exists():
+        return
+    last = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    rows = [row for row in read_log(run.path) if row["step"] <= last]
+    path.unlink()
+    for row in rows:
+        run.log(row)
+
+
+def _elapsed(run: RunFolder) -> float:
+    checkpoint = find_checkpoint(run.path)
+    if checkpoint is None or not (run.path / LOG_FILE).exists():
+        return 0.0
+    last = int(checkpoint.name.rpartition("-")[2])
+    return max((float(row["time"]) for row in read_log(run.path) if row["step"] <= last), default=0.0)
+
+
+def _join(
+    tell: Callable[[Mapping[str, Any]], None] | None, progress: Progress | None, n_steps: int
+) -> Callable[[Mapping[str, Any]], None]:
+    def both(row: Mapping[str, Any]) -> None:
+        if progress:
+            progress(int(row["step"]), n_steps)
+        if tell:
+            tell(row)
+
+    return both
+
+
+def _quieten(trainer: Any) -> None:
+    """The log file and our own bar say what Transformers would print."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+def _require_training_libraries() -> None:
+    try:
+        import datasets  # noqa: F401
+        import peft  # noqa: F401
+        import torch  # noqa: F401
+        import trl  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "trl", "train") from error
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

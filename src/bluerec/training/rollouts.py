@@ -1,0 +1,55 @@
+"""The copy of the policy that writes the candidate profiles, with the adapter merged into its weights.
+
+Merging makes decoding as fast as the plain model, and the copy may be in bfloat16 where the processor computes that
+faster. It is always built anew from the untouched base weights, so that no rounding error accumulates. What a
+bfloat16 copy samples differs slightly from the policy's own distribution; the loss is computed on the policy itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bluerec.profiling.decoding import Sampling, generate_groups
+
+if TYPE_CHECKING:
+    import torch
+
+_PREFIX = "base_model.model."
+
+
+class RolloutModel:
+    """A merged copy of a policy with LoRA weights. Call `refresh` after each change of the policy."""
+
+    def __init__(self, base: Any, dtype: torch.dtype) -> None:
+        """`base` is the plain model, before any adapter is attached to it."""
+        self._model = copy.deepcopy(base).to(dtype).requires_grad_(False).eval()
+        self._weights = dict(self._model.named_parameters())
+
+    def refresh(self, policy: Any) -> None:
+        """Take over the policy's weights: base plus low-rank update of every adapted layer."""
+        import torch
+        from peft.tuners.lora import LoraLayer
+
+        with torch.no_grad():
+            for name, layer in policy.named_modules():
+                if isinstance(layer, LoraLayer):
+                    merged = layer.get_base_layer().weight + layer.get_delta_weight(policy.active_adapter)
+                    self._weights[f"{name.removeprefix(_PREFIX)}.weight"].copy_(merged)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], n_samples: int, sampling: Sampling, pad_token: int
+    ) -> list[list[int]]:
+        """See `bluerec.profiling.decoding.generate_groups`; draws from torch's global random state."""
+        return generate_groups(self._model, prompts, n_samples, sampling, pad_token=pad_token)
+
+
+def choose_rollout_dtype(name: str) -> torch.dtype:
+    """`float32`, `bfloat16`, or `auto`: bfloat16 where the hardware multiplies it natively."""
+    import torch
+
+    if name == "auto":
+        native = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if name == "bfloat16" else torch.float32

@@ -1,0 +1,130 @@
+"""What a training run writes down at every step, and the checks that stop it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from bluerec.data.histories import ExampleTable
+from bluerec.errors import TrainingError
+from bluerec.rewards.title_index import TitleIndex
+from bluerec.rewards.watch import summarise
+from bluerec.runs import RunFolder
+from bluerec.training.grpo import RolloutBatch, SharedPrefixGRPOTrainer, measure_flat_groups
+
+MAX_SAMPLE_CHARACTERS = 1000
+
+
+class StepLog(TrainerCallback):  # type: ignore[misc]
+    """One row of log.jsonl per optimiser step: rewards, watch-list, speed, and some of the candidates.
+
+    `observe` is called with the candidates, `on_log` by the trainer once the step is done. Raises `TrainingError`
+    where the loss is not a number.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        table: ExampleTable,
+        names: Sequence[str],
+        weights: Sequence[float],
+        group_size: int,
+        *,
+        title_index: TitleIndex | None = None,
+        n_samples: int = 2,
+        elapsed: float = 0.0,
+        tell: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        """`elapsed` are the seconds that a resumed run has taken already; `tell` is shown every row."""
+        self._run = run
+        self._names = list(names)
+        self._weights = list(weights)
+        self._group_size = group_size
+        self._index = title_index
+        self._n_samples = n_samples
+        self._tell = tell
+        self._began = time.monotonic() - elapsed
+        self._last_log = time.monotonic()
+        self._n_tokens_before = 0
+        self._titles = _HistoryTitles(table)
+        self._batch: dict[str, Any] = {}
+        self.trainer: SharedPrefixGRPOTrainer | None = None
+
+    def observe(self, batch: RolloutBatch) -> None:
+        """Summarise the candidates of a step."""
+        totals = (batch.rewards * torch.tensor(self._weights)).nansum(dim=1)
+        means = torch.nanmean(batch.rewards, dim=0).tolist()
+        stride = max(len(batch.texts) // max(self._n_samples, 1), 1)
+        self._batch = {
+            "reward": float(totals.mean()),
+            "reward_std": float(totals.view(-1, self._group_size).std(dim=1).mean()),
+            "rewards": {name: _number(mean) for name, mean in zip(self._names, means, strict=True)},
+            "watch": summarise(
+                batch.texts,
+                [self._titles.of(example_id) for example_id in batch.example_ids],
+                user_ids=batch.example_ids,
+                index=self._index,
+            ),
+            "flat_groups": measure_flat_groups(batch.rewards, self._weights, self._group_size),
+            "samples": [
+                {
+                    "example_id": batch.example_ids[row],
+                    "text": batch.texts[row][:MAX_SAMPLE_CHARACTERS],
+                    "reward": float(totals[row]),
+                }
+                for row in range(0, len(batch.texts), stride)
+            ][: self._n_samples],
+        }
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not logs or "loss" not in logs or self.trainer is None:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"step {state.global_step}: the loss is {loss}; the checkpoints before it are kept in "
+                f"{self._run.path / 'checkpoints'}, go on from the last with --resume and a lower train.learning_rate"
+            )
+        now = time.monotonic()
+        n_tokens = self.trainer.n_tokens_run
+        row = {
+            "step": state.global_step,
+            "time": round(now - self._began, 2),
+            **self._batch,
+            "loss": loss,
+            "entropy": _number(logs.get("entropy")),
+            "kl": _number(logs.get("kl")),
+            "gradient_norm": _number(logs.get("grad_norm")),
+            "learning_rate": _number(logs.get("learning_rate")),
+            "mean_length": _number(logs.get("completions/mean_length")),
+            "clipped_share": _number(logs.get("completions/clipped_ratio")),
+            "n_tokens": n_tokens,
+            "tokens_per_second": round((n_tokens - self._n_tokens_before) / max(now - self._last_log, 1e-9), 1),
+            "token_ratio": round(self.trainer.token_ratio, 3),
+        }
+        self._last_log, self._n_tokens_before = now, n_tokens
+        self._run.log(row)
+        if self._tell:
+            self._tell(row)
+
+
+class _HistoryTitles:
+    """Titles of the items in an example's history."""
+
+    def __init__(self, table: ExampleTable) -> None:
+        self._table = table
+        self._row_of = {example_id: row for row, example_id in enumerate(table.example_ids)}
+
+    def of(self, example_id: str) -> list[str]:
+        titles = self._table.dataset.titles
+        return [titles[item_row] for item_row in self._table.history_rows(self._row_of[example_id])]
+
+
+def _number(value: Any) -> float | None:
+    """A finite number for JSON, or None."""
+    return float(value) if value is not None and math.isfinite(float(value)) else None

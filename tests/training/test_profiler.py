@@ -1,0 +1,158 @@
+"""Whole training runs on a tiny model: what they leave behind, that they learn, and how they stop."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from safetensors.torch import load_file
+
+from bluerec.config import config_from_dict
+from bluerec.data.toy import build_world
+from bluerec.errors import ConfigError, TrainingError
+from bluerec.profiling.models import load_profiler
+from bluerec.runs import read_log
+from bluerec.training import grpo
+from bluerec.training.profiler import choose_examples, find_checkpoint, train_profiler
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return build_world(n_users=60, n_items=48, seed=2).dataset
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    folder = tiny_models.save_causal("llama", tmp_path_factory.mktemp("models") / "tiny")
+    return {
+        "profiler": {"model": str(folder), "max_events": 2, "max_prompt_tokens": 600, "max_new_tokens": 6},
+        "embedder": {"model": "hashing"},
+        "embedding_reward": {"n_random": 8, "n_popular": 4, "n_near": 4, "n_references": 4},
+        "choice_reward": {"every": 2},
+        "guards": {"repetition": 0.2, "foreign_title": 0.2},
+        "train": {
+            "n_steps": 3, "users_per_step": 2, "group_size": 3, "users_per_micro_batch": 1, "learning_rate": 1e-2,
+            "warmup_steps": 0, "lora_rank": 2, "save_every": 1, "rollout_dtype": "float32",
+        },
+    }  # fmt: skip
+
+
+def configure(settings: dict, **train: object):
+    return config_from_dict(settings | {"train": settings["train"] | train})
+
+
+def adapter_of(run_path: Path) -> dict[str, torch.Tensor]:
+    return load_file(run_path / "adapter" / "adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def run(dataset, settings, tmp_path_factory: pytest.TempPathFactory):
+    return train_profiler(dataset, configure(settings), tmp_path_factory.mktemp("runs") / "whole")
+
+
+def test_a_run_leaves_an_adapter_and_a_log(run, settings) -> None:
+    assert run.is_whole
+    rows = read_log(run.path)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert set(row["rewards"]) >= {"embedding", "choice", "guard_repetition", "guard_foreign_title"}
+        assert {"diversity", "repetition", "copied", "invented_person"} <= set(row["watch"])
+        assert np.isfinite([row["loss"], row["entropy"], row["reward"], row["gradient_norm"]]).all()
+        assert 0 <= row["flat_groups"] <= 1
+        assert row["samples"][0]["text"].startswith("This shopper likes")
+    # The prompt is the longest part by far, so sharing it saves nearly the group size.
+    assert rows[-1]["token_ratio"] > 2.5
+    trained = adapter_of(run.path)
+    assert any(values.abs().max() > 1e-3 for name, values in trained.items() if "lora_B" in name)
+    profiler = load_profiler(settings["profiler"]["model"], adapter=str(run.path))
+    assert profiler.adapter is not None
+    assert profiler.adapter.startswith("whole-")
+
+
+def test_shared_prefixes_change_nothing_but_the_time(dataset, settings, run, tmp_path: Path) -> None:
+    plain = train_profiler(dataset, configure(settings, shared_prefix=False), tmp_path / "plain")
+    ours, theirs = read_log(run.path), read_log(plain.path)
+    for name in ("loss", "reward", "entropy", "gradient_norm"):
+        np.testing.assert_allclose([row[name] for row in ours], [row[name] for row in theirs], rtol=2e-3, atol=1e-5)
+    assert [row["samples"] for row in ours] == [row["samples"] for row in theirs]
+    assert theirs[-1]["n_tokens"] == 0  # the counter of the shared path: it was off
+
+
+def test_the_same_seed_gives_the_same_run(dataset, settings, run, tmp_path: Path) -> None:
+    again = train_profiler(dataset, configure(settings), tmp_path / "again")
+    for name, values in adapter_of(again.path).items():
+        assert torch.equal(values, adapter_of(run.path)[name])
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(dataset, settings, run, tmp_path: Path) -> None:
+    def stop(row) -> None:
+        if row["step"] == 2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train_profiler(dataset, configure(settings), out, tell=stop)
+    assert find_checkpoint(out).name == "checkpoint-1"
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train_profiler(dataset, configure(settings), out)
+    with pytest.raises(ConfigError, match=r"train\.learning_rate was 0\.01, is 0\.1"):
+        train_profiler(dataset, configure(settings, learning_rate=0.1), out, resume=True)
+    resumed = train_profiler(dataset, configure(settings), out, resume=True)
+    assert [row["step"] for row in read_log(out)] == [1, 2, 3]
+    for name, values in adapter_of(resumed.path).items():
+        assert torch.equal(values, adapter_of(run.path)[name]), name
+    strip = ("time", "tokens_per_second", "n_tokens", "token_ratio")
+    for ours, theirs in zip(read_log(out), read_log(run.path), strict=True):
+        assert {k: v for k, v in ours.items() if k not in strip} == {k: v for k, v in theirs.items() if k not in strip}
+
+
+def test_a_cut_off_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    assert find_checkpoint(tmp_path) is None
+    for step, whole in ((1, True), (9, True), (10, False)):
+        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        if whole:
+            (folder / "trainer_state.json").write_text("{}")
+    assert find_checkpoint(tmp_path).name == "checkpoint-9"
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(
+    dataset, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = grpo.score_completions
+
+    def broken(*args):
+        logps, entropies = original(*args)
+        return logps * float("nan"), entropies
+
+    monkeypatch.setattr(grpo, "score_completions", broken)
+    with pytest.raises(TrainingError, match="step 1: the loss is nan"):
+        train_profiler(dataset, configure(settings), tmp_path / "run")
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_training_goes_on_from_an_adapter(dataset, settings, run, tmp_path: Path) -> None:
+    config = configure(settings, n_steps=1)
+    config = replace(config, profiler=replace(config.profiler, adapter=str(run.path)))
+    further = train_profiler(dataset, config, tmp_path / "further")
+    assert adapter_of(further.path).keys() == adapter_of(run.path).keys()
+
+
+def test_settings_that_trl_refuses_are_one_line(dataset, settings, tmp_path: Path) -> None:
+    config = config_from_dict(settings | {"trl": {"no_such_setting": 1}})
+    with pytest.raises(ConfigError, match=r"no_such_setting.*\[trl\]") as caught:
+        train_profiler(dataset, config, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_train_users_are_seen(dataset, settings, run) -> None:
+    table = choose_examples(dataset, configure(settings))
+    assert set(table.splits) == {"train"}
+    seen = {sample["example_id"] for row in read_log(run.path) for sample in row["samples"]}
+    assert seen <= set(table.example_ids)
+    assert json.loads((run.path / "config.json").read_text())["data_digest"] == dataset.digest
