@@ -35,7 +35,7 @@ def write_run(folder: Path, *, n_steps: int, is_whole: bool) -> Path:
 
 def results_content(**identity: Any) -> dict[str, Any]:
     """Results of three rankers in two pools, as `results.json` holds them, with an identity changed by `identity`."""
-    means = {"popularity": 0.0072, "trained": 0.0112, "untrained": 0.0042}
+    means = {"popularity": 0.0072, "profile:trained": 0.0112, "profile:untrained": 0.0042}
     rows = [
         {"ranker": ranker, "pool": pool, "metric": metric, "mean": mean * easier * more,
          "low": mean * easier * more - 0.001, "high": mean * easier * more + 0.001, "n_users": 800}
@@ -44,7 +44,7 @@ def results_content(**identity: Any) -> dict[str, Any]:
         for ranker, mean in means.items()
     ]  # fmt: skip
     paired = [
-        {"a": "trained", "b": "untrained", "pool": pool, "metric": "ndcg@10", "difference": 0.007,
+        {"a": "profile:trained", "b": "profile:untrained", "pool": pool, "metric": "ndcg@10", "difference": 0.007,
          "low": 0.005, "high": 0.009, "p_value": 0.0002, "n_users": 800}
         for pool in ("100", "full")
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -85,7 +86,7 @@ def test_the_numbers_are_those_given(tmp_path: Path) -> None:
     results = load(tmp_path)
     page = Page(build_report(Report([results])))
     by_ranker = {cells[0].strip(): [cell.split() for cell in cells[1:]] for cells in page.rows if len(cells) == 5}
-    for ranker in ("popularity", "trained", "untrained"):
+    for ranker in ("popularity", "profile:trained", "profile:untrained"):
         expected = [
             row
             for pool in ("100", "full")
@@ -105,9 +106,10 @@ def test_the_numbers_are_those_given(tmp_path: Path) -> None:
 def test_the_best_of_a_column_is_bold_and_rows_are_ordered(tmp_path: Path) -> None:
     html = build_report(Report([load(tmp_path)]))
     first_table = html[html.index("<tbody>") : html.index("</tbody>")]
-    assert re.findall(r"<bdi>(\w+)</bdi>", first_table) == ["trained", "popularity", "untrained"]
+    assert re.findall(r"<bdi>([\w:]+)</bdi>", first_table) == ["profile:trained", "popularity", "profile:untrained"]
     assert first_table.split("</tr>")[0].count("best") == 4
     assert first_table.count("best") == 4
+    assert first_table.count('class="profile"') == 2
 
 
 def test_all_parts_stand_on_the_page(tmp_path: Path) -> None:
@@ -214,16 +216,17 @@ def test_warnings_name_what_must_not_be_overlooked(tmp_path: Path) -> None:
 def test_outcomes_are_as_sure_as_the_interval(tmp_path: Path) -> None:
     results = load(tmp_path)
     for low, high, verdict in (
-        (0.005, 0.009, "trained ranks better than untrained"),
-        (-0.001, 0.009, "trained and untrained cannot be told apart"),
+        (0.005, 0.009, "profile:trained ranks better than profile:untrained"),
+        (-0.001, 0.009, "profile:trained and profile:untrained cannot be told apart"),
     ):
         pairs = tuple(replace(pair, low=low, high=high) for pair in results.paired)
         assert verdict in find_outcomes(combine_results([replace(results, paired=pairs)]), [])[0]
     worse = tuple(replace(pair, difference=-0.007, low=-0.009, high=-0.005) for pair in results.paired)
     assert (
-        "trained ranks worse than untrained" in find_outcomes(combine_results([replace(results, paired=worse)]), [])[0]
+        "profile:trained ranks worse than profile:untrained"
+        in find_outcomes(combine_results([replace(results, paired=worse)]), [])[0]
     )
-    assert "trained ranks best" in find_outcomes(combine_results([replace(results, paired=())]), [])[0]
+    assert "profile:trained ranks best" in find_outcomes(combine_results([replace(results, paired=())]), [])[0]
 
 
 def test_the_same_data_is_combined_and_other_data_kept_apart(tmp_path: Path) -> None:
@@ -242,11 +245,17 @@ def test_the_same_data_is_combined_and_other_data_kept_apart(tmp_path: Path) -> 
 def test_one_name_with_other_numbers_is_told_apart(tmp_path: Path) -> None:
     first = load(tmp_path)
     second = replace(
-        first, rows=tuple(replace(row, mean=row.mean + 0.1) if row.ranker == "trained" else row for row in first.rows)
+        first,
+        rows=tuple(replace(row, mean=row.mean + 0.1) if row.ranker == "profile:trained" else row for row in first.rows),
     )
     (compared,) = combine_results([first, second])
-    assert {row.ranker for row in compared.rows} == {"popularity", "trained", "untrained", "trained (file 2)"}
-    assert {pair.a for pair in compared.paired} == {"trained", "trained (file 2)"}
+    assert {row.ranker for row in compared.rows} == {
+        "popularity",
+        "profile:trained",
+        "profile:untrained",
+        "profile:trained (file 2)",
+    }
+    assert {pair.a for pair in compared.paired} == {"profile:trained", "profile:trained (file 2)"}
 
 
 def test_inputs_are_told_apart_and_faults_named(tmp_path: Path) -> None:
@@ -257,8 +266,11 @@ def test_inputs_are_told_apart_and_faults_named(tmp_path: Path) -> None:
     assert [run.name for run in runs] == ["blue (1)", "blue (2)"]
     (tmp_path / "junk.json").write_bytes(b"\xff\xfejunk")
     (tmp_path / "other.json").write_text('{"schema": "something-else"}')
+    write_results(
+        tmp_path / "nan.json", {**results_content(), "rows": [{**results_content()["rows"][0], "mean": math.nan}]}
+    )
     (tmp_path / "folder").mkdir()
-    for name in ("absent.json", "junk.json", "other.json", "folder"):
+    for name in ("absent.json", "nan.json", "junk.json", "other.json", "folder"):
         with pytest.raises(DataError, match=name) as caught:
             load_report_inputs([tmp_path / name])
         assert "\n" not in str(caught.value)

@@ -10,9 +10,12 @@ from markupsafe import Markup
 
 from bluerec.data.candidates import FULL_POOL
 from bluerec.evaluation.charts import Interval, format_number, interval_chart
+from bluerec.evaluation.lineup import SHUFFLED
 from bluerec.evaluation.results import PairedRow, ResultRow, Results
 
 HEADLINE_METRIC = "ndcg@10"
+# The pairs come with the most telling first; a chart of all would be unreadable.
+N_DRAWN_PAIRS = 8
 MAIN_METRICS = (HEADLINE_METRIC, "recall@10")
 # Numbers may stand side by side only where all of these agree.
 COMPARABLE_BY = ("data_digest", "protocol", "split", "mask_seen", "n_users", "seed")
@@ -51,8 +54,9 @@ class Comparison:
         return {str(entry["name"]) for identity in self.identities for entry in identity.get("profiles", ())}
 
     def is_profile(self, ranker: str) -> bool:
-        """Whether a ranker reads a written profile: it bears the name of one, or is fused with one."""
-        return any(name in ranker for name in self.profile_names)
+        """Whether a ranker, `KIND:NAME`, reads the profiles of set NAME; their shuffled control does not count."""
+        kind, _, name = ranker.partition(":")
+        return name in self.profile_names and kind != SHUFFLED
 
     def ranked(self, pool: str, metric: str) -> list[ResultRow]:
         """Rows of one pool and metric, best first."""
@@ -146,8 +150,8 @@ def draw_pool(comparison: Comparison, pool: str, metric: str) -> Markup:
 
 
 def draw_differences(comparison: Comparison, pool: str, metric: str) -> Markup:
-    """Every paired difference of a pool with its interval."""
-    rows = select_pairs(comparison, pool, metric)
+    """The first paired differences of a pool with their intervals."""
+    rows = select_pairs(comparison, pool, metric)[:N_DRAWN_PAIRS]
     intervals = [
         Interval(f"{row.a} − {row.b}", row.difference, row.low, row.high, row.low > 0 or row.high < 0) for row in rows
     ]

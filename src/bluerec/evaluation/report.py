@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -59,7 +60,7 @@ def load_report_inputs(paths: Sequence[str | Path]) -> tuple[list[Results], list
         if path.is_dir():
             runs.append(load_training_run(path))
         elif path.exists():
-            results.append(load_results(path))
+            results.append(_check_finite(load_results(path), path))
         else:
             raise DataError(f"{path}: no such file or folder; pass a results.json or the folder of a training run")
     return results, _named_apart(runs)
@@ -118,6 +119,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         main_metrics=comparisons.MAIN_METRICS,
+        n_drawn_pairs=comparisons.N_DRAWN_PAIRS,
         build_table=comparisons.build_table,
         draw_pool=comparisons.draw_pool,
         draw_differences=comparisons.draw_differences,
@@ -143,6 +145,17 @@ def _name(compared: Sequence[comparisons.Comparison], runs: Sequence[TrainingRun
     if data:
         return f"Profiles on {', '.join(data)}"
     return f"Training of {', '.join(run.name for run in runs)}" if runs else "Profiles"
+
+
+def _check_finite(results: Results, path: Path) -> Results:
+    """JSON as Python reads it may hold NaN and Infinity, which no chart can show."""
+    for row in results.rows:
+        if not all(map(math.isfinite, (row.mean, row.low, row.high))):
+            raise DataError(f"{path}: {row.metric} of {row.ranker!r} is {row.mean}; run: bluerec evaluate")
+    for pair in results.paired:
+        if not all(map(math.isfinite, (pair.difference, pair.low, pair.high, pair.p_value))):
+            raise DataError(f"{path}: {pair.a!r} minus {pair.b!r} is {pair.difference}; run: bluerec evaluate")
+    return results
 
 
 def _named_apart(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
