@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -54,6 +55,10 @@ def main() -> None:
     # The libraries' own bars and notices would hide ours; whoever wants them sets these variables.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.warnoptions:
+        # Between the libraries: deprecations of each other, and peft's look on the hub for a model that is embedded.
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="peft")
     try:
         app()
     except BluerecError as error:
