@@ -147,7 +147,7 @@ def test_not_a_number_is_not_hidden() -> None:
 def test_the_bridge_agrees_with_a_plain_loop(seed: int, weight: float, share: float) -> None:
     case = build_case(seed)
     generator = np.random.default_rng(seed + 1)
-    history, reference_histories = unit(generator, 5, 6), unit(generator, 5, 4, 6)
+    history, reference_histories = 0.6 * unit(generator, 5, 6), 0.8 * unit(generator, 5, 4, 6)
     gains = info_nce_bridge(
         history,
         case["profile"],
@@ -172,7 +172,9 @@ def test_the_bridge_agrees_with_a_plain_loop(seed: int, weight: float, share: fl
         ]
         fused = naive_fuse(history[row], case["profile"][row])
         after = naive_info_nce(fused, item, negatives, fused_references, 0.2, share)
-        before = naive_info_nce(history[row], item, negatives, reference_histories[row], 0.2, share)
+        before = naive_info_nce(
+            history[row] / 0.6, item, negatives, [one / 0.8 for one in reference_histories[row]], 0.2, share
+        )
         assert gain == pytest.approx(after - before, abs=1e-4)
 
 
@@ -201,6 +203,6 @@ def test_fuse_and_normalise() -> None:
 
 def test_the_history_is_weighed_by_recency() -> None:
     items = np.stack([EAST, WEST, NORTH])  # oldest first: weights 1/3, 1/2, 1
-    total = np.array([1 / 3 - 1 / 2, 1.0])
-    np.testing.assert_allclose(weigh_history(items), total / np.linalg.norm(total), rtol=1e-6)
+    expected = np.array([1 / 3 - 1 / 2, 1.0]) / (1 / 3 + 1 / 2 + 1)
+    np.testing.assert_allclose(weigh_history(items), expected, rtol=1e-6)
     np.testing.assert_allclose(weigh_history(items[:1]), EAST)

@@ -69,13 +69,17 @@ def info_nce_bridge(
     """What the profile adds to the history, (n,): `info_nce` of the two fused minus that of the history alone.
 
     `history` (n, d), `reference_histories` (n, r, d): the histories of the users of the references, which are fused
-    with them too. Positive where the profile brings user and item closer than they were.
+    with them too. Histories need not be unit vectors, see `weigh_history`. Positive where the profile brings user and
+    item closer than they were.
     """
     fused_references = fuse(reference_histories, references, weight)
     fused = info_nce(
         fuse(history, profile, weight), item, negatives, fused_references, temperature=temperature, share=share
     )
-    return fused - info_nce(history, item, negatives, reference_histories, temperature=temperature, share=share)
+    alone = info_nce(
+        normalise(history), item, negatives, normalise(reference_histories), temperature=temperature, share=share
+    )
+    return fused - alone
 
 
 def fuse(history: Float32Array, profile: Float32Array, weight: float) -> Float32Array:
@@ -84,9 +88,12 @@ def fuse(history: Float32Array, profile: Float32Array, weight: float) -> Float32
 
 
 def weigh_history(items: Float32Array) -> Float32Array:
-    """One vector (d,) for a history of item vectors (n_events, d), oldest first: weights 1/j, the latest first."""
+    """Weighted mean (d,) of a history's item vectors (n_events, d), oldest first: 1/j for the j-th latest.
+
+    Not made a unit vector: its length tells how much the items agree, and so how much a profile counts beside it.
+    """
     weights = (1.0 / np.arange(len(items), 0, -1)).astype(np.float32)
-    return normalise(weights @ items)
+    return (weights @ items) / weights.sum()
 
 
 def normalise(vectors: Float32Array) -> Float32Array:
