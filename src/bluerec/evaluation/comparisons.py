@@ -14,7 +14,7 @@ from bluerec.evaluation.lineup import SHUFFLED
 from bluerec.evaluation.results import PairedRow, ResultRow, Results
 
 HEADLINE_METRIC = "ndcg@10"
-# The pairs come with the most telling first; a chart of all would be unreadable.
+# A chart of all pairs would be unreadable.
 N_DRAWN_PAIRS = 8
 MAIN_METRICS = (HEADLINE_METRIC, "recall@10")
 # Numbers may stand side by side only where all of these agree.
@@ -150,8 +150,8 @@ def draw_pool(comparison: Comparison, pool: str, metric: str) -> Markup:
 
 
 def draw_differences(comparison: Comparison, pool: str, metric: str) -> Markup:
-    """The first paired differences of a pool with their intervals."""
-    rows = select_pairs(comparison, pool, metric)[:N_DRAWN_PAIRS]
+    """The most telling paired differences of a pool with their intervals."""
+    rows = select_telling_pairs(comparison, pool, metric)
     intervals = [
         Interval(f"{row.a} − {row.b}", row.difference, row.low, row.high, row.low > 0 or row.high < 0) for row in rows
     ]
@@ -164,7 +164,15 @@ def draw_differences(comparison: Comparison, pool: str, metric: str) -> Markup:
 
 
 def select_pairs(comparison: Comparison, pool: str, metric: str) -> list[PairedRow]:
+    """Paired differences of one pool and metric, in the order of the results: the most telling first."""
     return [row for row in comparison.paired if (row.pool, row.metric) == (pool, metric)]
+
+
+def select_telling_pairs(comparison: Comparison, pool: str, metric: str) -> list[PairedRow]:
+    """The first pairs in the order of the results, those of profiles if there are any."""
+    pairs = select_pairs(comparison, pool, metric)
+    of_profiles = [pair for pair in pairs if comparison.is_profile(pair.a)]
+    return (of_profiles or pairs)[:N_DRAWN_PAIRS]
 
 
 def pool_size(pool: str) -> float:

@@ -119,7 +119,6 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         main_metrics=comparisons.MAIN_METRICS,
-        n_drawn_pairs=comparisons.N_DRAWN_PAIRS,
         build_table=comparisons.build_table,
         draw_pool=comparisons.draw_pool,
         draw_differences=comparisons.draw_differences,
