@@ -1,0 +1,70 @@
+"""A folder that is whole or absent: it is made beside its place and moved there at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from bluerec.errors import DataError
+
+
+@contextmanager
+def new_folder(out: Path, files: Sequence[str], *, overwrite: bool) -> Iterator[tuple[Path, Path]]:
+    """A folder that takes the place of `out` if the block succeeds, and one for what is needed meanwhile.
+
+    `files` are the names that the folder will hold. Raises `DataError` if `out` holds others, or these without
+    `overwrite`, and where the disk is full or not to be written on; then `out` is as it was.
+    """
+    out = out.absolute()
+    _check_free(out, files, overwrite)
+    _remove_abandoned(out)
+    staging = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        (staging / "folder").mkdir(parents=True)
+        (staging / "scratch").mkdir()
+        yield staging / "folder", staging / "scratch"
+        if out.exists():
+            out.rename(staging / "replaced")
+        (staging / "folder").rename(out)
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{out}: cannot be written ({reason}); free space or choose another --out") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check_free(out: Path, files: Sequence[str], overwrite: bool) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise DataError(f"{out}: is a file; choose another --out")
+    found = sorted(entry.name for entry in out.iterdir())
+    foreign = [name for name in found if name not in files]
+    if foreign:
+        raise DataError(f"{out}: holds other files, e.g. {foreign[0]!r}; choose a new folder as --out")
+    if found and not overwrite:
+        raise DataError(f"{out}: already holds prepared data; add --overwrite to replace it, or choose another --out")
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Remove what a killed run left beside `out`."""
+    for folder in out.parent.glob(f".{out.name}.*.partial"):
+        owner = folder.name.split(".")[-2]
+        if owner.isdecimal() and not _is_running(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # It runs, for somebody else.
+        return True
+    return True
