@@ -1,0 +1,130 @@
+"""`bluerec train` and `bluerec write` with a tiny model: the path between them, and each fault in one line."""
+
+import json
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import tiny_models
+
+from bluerec.cli import main
+from bluerec.data.profiles import load_profiles
+from bluerec.data.toy import build_world, save_world
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
+
+QUICK = (
+    "--set", "embedder.model=hashing", "--set", "profiler.max_prompt_tokens=700", "--set", "profiler.max_new_tokens=6",
+)  # fmt: skip
+SHORT = (
+    "--set", "train.n_steps=1", "--set", "train.users_per_step=2", "--set", "train.users_per_micro_batch=1",
+    "--set", "train.group_size=2", "--set", "train.lora_rank=2", "--set", "choice_reward.weight=0",
+    "--set", "profiler.max_events=2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_world(build_world(n_users=60, n_items=48, seed=1), tmp_path_factory.mktemp("world") / "toy")
+
+
+@pytest.fixture(scope="module")
+def profiler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.save_causal("llama", tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def bluerec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run a command as a shell would; returns exit status, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bluerec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    return run
+
+
+def test_from_training_to_profiles(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "profiles.parquet"
+    model = ("--set", f"profiler.model={profiler}")
+    code, printed, errors = bluerec("train", world, "--out", run, *model, *QUICK, *SHORT, "--json")
+    assert code == 0, errors
+    assert json.loads(printed) == {"run": str(run), "adapter": str(run / "adapter"), "steps": 1}
+    assert (run / "manifest.json").is_file()
+    again, _, said = bluerec("train", world, "--resume", run)
+    assert again == 0
+    assert "whole already" in said
+
+    write = ("write", world, "--profiler", profiler, *QUICK, "--max-users", "3", "--out", out)
+    code, printed, _ = bluerec(*write, "--adapter", run)
+    assert code == 0
+    table = load_profiles(out)
+    assert table.height == 3
+    assert table["writer"][0].startswith("tiny+run-")
+    assert f"{out}: 3 profiles" in printed
+    assert bluerec(*write)[0] == 2  # the table is there already, and is kept
+    assert load_profiles(out).equals(table)
+
+
+def one_line(errors: str) -> str:
+    (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert errors.splitlines()[-1] == line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--out", "r", "--set", "train.group_size=1"), "use at least 2"),
+        (("--out", "r", "--set", "train.speed=1"), "unknown setting train.speed"),
+        (("--out", "r", "--set", "embedding_reward.weight=0", "--set", "choice_reward.weight=0"), "sum to nothing"),
+        (("--out", "r", "--set", "guards.no_such=1"), "unknown setting guards.no_such"),
+        (("--out", "r", "--config", "nowhere.toml"), "cannot be read"),
+        ((), "either --out RUN"),
+        (("--resume", "nowhere"), "no such file"),
+        (("--out", "/proc/nowhere/run", "--set", "embedder.model=hashing"), "/proc/nowhere/run"),
+    ],
+)
+def test_faults_of_train(bluerec, world: Path, tmp_path: Path, monkeypatch, arguments, expected: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, printed, errors = bluerec("train", world, *arguments)
+    assert (code, printed) == (2, "")
+    assert expected in one_line(errors)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--split", "exam"), "unknown split 'exam'"),
+        (("--adapter", "nowhere"), "no LoRA adapter there"),
+        (("--profiler", "nobody/has-this", "--offline"), "--offline forbids downloads"),
+        (("--protocol", "by-luck"), "unknown split protocol"),
+        (("--set", "profiler.template=epic", "--adapter", "none"), "unknown template 'epic'"),
+        (("--out", "/proc/nowhere/p.parquet"), "/proc/nowhere"),
+    ],
+)
+def test_faults_of_write(bluerec, world, profiler, tmp_path: Path, monkeypatch, arguments, expected: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, printed, errors = bluerec("write", world, "--profiler", profiler, "--max-users", "2", *QUICK, *arguments)
+    assert (code, printed) == (2, "")
+    assert expected in one_line(errors)
+
+
+def test_an_adapter_of_another_model_is_refused(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "other-model"}')
+    code, _, errors = bluerec("write", world, "--profiler", profiler, *QUICK, "--adapter", tmp_path)
+    assert code == 2
+    assert "trained on 'other-model'" in one_line(errors)
+
+
+def test_an_unfinished_folder_is_not_taken_for_data(bluerec, tmp_path: Path) -> None:
+    (tmp_path / "items.parquet").write_bytes(b"")
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "interactions.parquet")
+    code, _, errors = bluerec("write", tmp_path, "--out", tmp_path / "p.parquet")
+    assert code == 2
+    assert "bluerec prepare" in one_line(errors)
