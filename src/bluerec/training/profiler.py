@@ -139,7 +139,8 @@ def _write_references(
     if path.exists():
         written = load_profiles(path)
     else:
-        chosen = table.select("train", max_users=N_REFERENCE_PROFILES, seed=config.train.seed + 1)
+        n_profiles = min(N_REFERENCE_PROFILES, 2 * config.embedding_reward.n_references)
+        chosen = table.select("train", max_users=max(n_profiles, 2), seed=config.train.seed + 1)
         writer = LocalWriter(profiler, config.profiler, seed=config.train.seed)
         written = write_profiles(chosen, writer, config.profiler, profiler.count_tokens, path, progress=progress)
     return dict(zip(written["example_id"], written["text"], strict=True))
