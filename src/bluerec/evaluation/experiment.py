@@ -86,7 +86,7 @@ def select_examples(
     table = examples.select(plan.split)
     notes = []
     if examples.n_dropped:
-        notes.append(f"{examples.n_dropped:,} users have no event before their target and are left out.")
+        notes.append(f"{examples.n_dropped:,} examples have no event before their target and are left out.")
     covered = np.ones(len(table), dtype=np.bool_)
     for profiles in profile_sets:
         covered &= profiles.covers(table)

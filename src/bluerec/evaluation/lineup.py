@@ -40,7 +40,7 @@ PROFILE, CENTRED_PROFILE, FUSED, SHUFFLED = "profile", "profile-centred", "profi
 PROFILE_RANKERS = (PROFILE, CENTRED_PROFILE, FUSED, SHUFFLED)
 # Weights of what is added to a cosine; both found on validation users of Amazon Video Games.
 POPULARITY_WEIGHT = 0.04
-TEXT_WEIGHT = 1.0
+TEXT_WEIGHT = 1.5
 
 
 @dataclass(frozen=True)
