@@ -17,6 +17,7 @@ from bluerec.data.tables import INTERACTIONS_FILE, load_dataset
 from bluerec.errors import ConfigError
 from bluerec.runs import read_json, write_json
 
+SHOWN_RANKERS = "random,popularity,mean,harmonic-centred,profile,profile+history,shuffled-profile"
 MARKER_FILE = "demo.json"
 WORLD_USERS = 400
 WORLD_ITEMS = 300
@@ -119,12 +120,15 @@ def _plan_prepare(data: Path, source: str | None, folder: Path) -> Step:
 def _plan(
     folder: Path, out: Path, n_users: int, n_steps: int, seed: int, *, offline: bool, with_oracle: bool
 ) -> list[Step]:
-    shared = ("--seed", str(seed), *(("--offline",) if offline else ()))
+    no_download = ("--offline",) if offline else ()
+    shared = ("--seed", str(seed), *no_download)
     asked = tuple(argument for setting in PROFILER_SETTINGS for argument in ("--set", setting))
-    trained = tuple(argument for setting in TRAIN_SETTINGS for argument in ("--set", setting))
+    steps = (f"train.seed={seed}", f"train.n_steps={n_steps}", *TRAIN_SETTINGS)
+    trained = tuple(argument for setting in steps for argument in ("--set", setting))
     users = ("--split", "test", "--max-users", str(n_users))
     names = ("untrained", "trained", *(("oracle",) if with_oracle else ()))
     sets = tuple(part for name in names for part in ("--profiles", f"{name}={out / name}.parquet"))
+    shown = ("--rankers", SHOWN_RANKERS, "--pools", "100,full")
     run, results = out / "run", out / "results.json"
 
     def write(name: str, adapter: str) -> tuple[str, ...]:
@@ -135,12 +139,12 @@ def _plan(
         Step("profiles by the untrained model", write("untrained", "none")),
         Step(
             "a short training by reinforcement",
-            ("train", str(folder), "--out", str(run), "--set", f"train.n_steps={n_steps}", *asked, *trained, *shared),
+            ("train", str(folder), "--out", str(run), *asked, *trained, *no_download),
         ),
         Step("profiles by the trained model", write("trained", str(run))),
         Step(
             "evaluation against plain rankers",
-            ("evaluate", str(folder), *sets, *users, "--pools", "100,full", "--out", str(results), *shared),
+            ("evaluate", str(folder), *sets, *users, *shown, "--out", str(results), *shared),
         ),
         Step(
             "the report",
