@@ -53,12 +53,14 @@ def test_batches_are_split_in_order() -> None:
     assert all(int(part["count"]) == 3 for part in parts)
 
 
-def test_gradients_flow_through_the_selected_cache() -> None:
-    cache = DynamicCache()
+def test_gradients_flow_through_a_cache_filled_from_another() -> None:
+    prompts, cache = DynamicCache(), DynamicCache()
     keys = torch.randn(2, 1, 3, 4, requires_grad=True)
-    cache.update(keys, keys, 0)
-    cache.batch_select_indices(torch.tensor([1, 1, 0]))
+    prompts.update(keys, keys, 0)
+    rows = torch.tensor([1, 1, 0])
+    cache.update(prompts.layers[0].keys[rows], prompts.layers[0].values[rows], 0)
     assert cache.layers[0].keys.shape == (3, 1, 3, 4)
+    assert prompts.get_seq_length() == cache.get_seq_length() == 3
     cache.layers[0].keys.sum().backward()
     assert keys.grad[:, 0, 0, 0].tolist() == [1.0, 2.0]
 

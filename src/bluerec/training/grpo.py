@@ -19,6 +19,9 @@ from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.prompts import join_profile
 from bluerec.training.rollouts import RolloutModel
 
+# Parts of similar length in which the completions of a micro-batch run; each repeats the prompts' keys once.
+N_PARTS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutBatch:
@@ -124,6 +127,16 @@ class GroupedBatch:
     suffix_mask: torch.Tensor
     group_of_row: torch.Tensor
 
+    def take(self, rows: torch.Tensor) -> GroupedBatch:
+        """These rows only, cut to the longest of them; the prompts stay as they are."""
+        longest = max(int(self.suffix_mask[rows].sum(dim=1).max()), 1)
+        return replace(
+            self,
+            suffix=self.suffix[rows, :longest],
+            suffix_mask=self.suffix_mask[rows, :longest],
+            group_of_row=self.group_of_row[rows],
+        )
+
 
 def group_by_prompt(input_ids: torch.Tensor, attention_mask: torch.Tensor, n_suffix: int) -> GroupedBatch:
     """Take rows (n_rows, prefix + n_suffix) apart; rows with the same prompt form a group, in whatever order.
@@ -150,7 +163,8 @@ def score_completions(model: Any, batch: GroupedBatch, temperature: float) -> tu
     """Log-probabilities and entropies, both (n_rows, suffix), of the completion tokens at a sampling temperature.
 
     The prompts run once; their keys and values are repeated for the rows of their group, and gradients flow back
-    through them. The first token of a completion is predicted by the last position of its prompt.
+    through them. The first token of a completion is predicted by the last position of its prompt. The completions run
+    in parts of similar length, so that short ones are not padded to the longest; padding scores 0.
     """
     # Without a config the cache keeps all keys in every layer; sliding windows are cut by masks, which is exact.
     cache = DynamicCache()
@@ -162,25 +176,40 @@ def score_completions(model: Any, batch: GroupedBatch, temperature: float) -> tu
         use_cache=True,
         logits_to_keep=1,
     )
-    logits = prefix.logits[batch.group_of_row]
-    if batch.suffix.shape[1] > 1:
-        cache.batch_select_indices(batch.group_of_row)
-        row_mask = batch.prefix_mask[batch.group_of_row]
-        steps = torch.arange(batch.suffix.shape[1] - 1, device=batch.suffix.device)
-        rest = model(
-            input_ids=batch.suffix[:, :-1],
-            attention_mask=torch.cat([row_mask, batch.suffix_mask[:, :-1]], dim=1),
-            position_ids=row_mask.sum(dim=1, keepdim=True) + steps,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        logits = torch.cat([logits, rest.logits], dim=1)
-    logits = logits.float() / temperature
-    normaliser = logits.logsumexp(dim=2)
-    logps = logits.gather(2, batch.suffix.unsqueeze(2)).squeeze(2) - normaliser
-    with torch.no_grad():
-        entropies = normaliser - (torch.softmax(logits, dim=2) * logits).sum(dim=2)
-    return logps, entropies
+    shape = batch.suffix.shape
+    logps, entropies = [], []
+    by_length = torch.argsort(batch.suffix_mask.sum(dim=1), stable=True)
+    for rows in by_length.tensor_split(min(N_PARTS, shape[0])):
+        part = batch.take(rows)
+        logits = _run_completions(model, part, prefix.logits[part.group_of_row], cache) / temperature
+        normaliser = logits.logsumexp(dim=2)
+        scores = logits.gather(2, part.suffix.unsqueeze(2)).squeeze(2) - normaliser
+        with torch.no_grad():
+            entropy = normaliser - (torch.softmax(logits, dim=2) * logits).sum(dim=2)
+        padding = (0, shape[1] - scores.shape[1])
+        logps.append(torch.nn.functional.pad(scores, padding))
+        entropies.append(torch.nn.functional.pad(entropy, padding))
+    back = torch.argsort(by_length)
+    return torch.cat(logps)[back], torch.cat(entropies)[back]
+
+
+def _run_completions(model: Any, part: GroupedBatch, first: torch.Tensor, prompts: DynamicCache) -> torch.Tensor:
+    """Logits (n_rows, suffix, n_vocabulary) in float32; `first` (n_rows, 1, n_vocabulary) are those of the prompts."""
+    if part.suffix.shape[1] == 1:
+        return first.float()
+    cache = DynamicCache()
+    for layer_idx, layer in enumerate(prompts.layers):
+        cache.update(layer.keys[part.group_of_row], layer.values[part.group_of_row], layer_idx)
+    prompt_mask = part.prefix_mask[part.group_of_row]
+    steps = torch.arange(part.suffix.shape[1] - 1, device=part.suffix.device)
+    rest = model(
+        input_ids=part.suffix[:, :-1],
+        attention_mask=torch.cat([prompt_mask, part.suffix_mask[:, :-1]], dim=1),
+        position_ids=prompt_mask.sum(dim=1, keepdim=True) + steps,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return torch.cat([first, rest.logits], dim=1).float()
 
 
 def measure_flat_groups(rewards: torch.Tensor, weights: Sequence[float], group_size: int) -> float:

@@ -60,8 +60,7 @@ def train_profiler(
     embedder = load_embedder(config.embedder, offline=offline)
     say(f"embedding {dataset.n_items} items with {embedder.name}")
     item_vectors = embed_items(dataset, embedder, progress=progress)
-    say("writing reference profiles of other users")
-    references = _write_references(table, profiler, config, run, progress)
+    references = _write_references(table, profiler, config, run, say, progress)
     index = TitleIndex(dataset.titles)
     policy = _Policy(profiler, config)
     rewards = build_rewards(
@@ -107,7 +106,8 @@ class _Policy:
         self._profiler = profiler
         self.tokenizer = profiler.tokenizer
         self.stop_tokens = find_stop_tokens(profiler)
-        self.rollouts = RolloutModel(profiler.model, choose_rollout_dtype(config.train.rollout_dtype))
+        self._dtype = choose_rollout_dtype(config.train.rollout_dtype)
+        self.rollouts = RolloutModel(profiler.model, self._dtype)
         adapter = resolve_adapter(config.profiler.adapter)
         set_seed(config.train.seed)  # the trainer sets it too, but after the adapter has drawn its first weights
         if adapter is None:
@@ -128,17 +128,20 @@ class _Policy:
         if config.choice_reward.weight == 0:
             return None
         kind = LikelihoodReader if config.choice_reward.scoring == "likelihood" else LetterReader
-        return kind(self.model, self.tokenizer, self._profiler.name, frozen=self.model.disable_adapter)
+        return kind(
+            self.model, self.tokenizer, self._profiler.name, frozen=self.model.disable_adapter, dtype=self._dtype
+        )
 
 
 def _write_references(
-    table: ExampleTable, profiler: Profiler, config: Config, run: RunFolder, progress: Progress | None
+    table: ExampleTable, profiler: Profiler, config: Config, run: RunFolder, say: Say, progress: Progress | None
 ) -> dict[str, str]:
     """Profiles of some train users by the profiler as it is before training, kept in the run folder."""
     path = run.path / REFERENCES_FILE
     if path.exists():
         written = load_profiles(path)
     else:
+        say("writing reference profiles of other users")
         n_profiles = min(N_REFERENCE_PROFILES, 2 * config.embedding_reward.n_references)
         chosen = table.select("train", max_users=max(n_profiles, 2), seed=config.train.seed + 1)
         writer = LocalWriter(profiler, config.profiler, seed=config.train.seed)
