@@ -27,7 +27,10 @@ def run_demo(*arguments: str):
     return CliRunner().invoke(app, ["demo", *arguments], catch_exceptions=False)
 
 
-def test_a_world_is_made_and_named_synthetic(tmp_path: Path, steps: list[Step]) -> None:
+def test_a_world_is_made_and_named_synthetic(
+    tmp_path: Path, steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "has_shipped_adapter", lambda: False)
     out = tmp_path / "demo"
     result = run_demo("--out", str(out))
     assert result.exit_code == 0
@@ -36,6 +39,14 @@ def test_a_world_is_made_and_named_synthetic(tmp_path: Path, steps: list[Step]) 
     assert load_dataset(out / "world").n_users == demo.WORLD_USERS
     assert load_profiles(out / "oracle.parquet").height == demo.WORLD_USERS
     assert [step.arguments[0] for step in steps] == ["write", "train", "write", "evaluate", "report"]
+
+
+def test_a_shipped_adapter_is_shown_too(tmp_path: Path, steps: list[Step], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "has_shipped_adapter", lambda: True)
+    run_demo("--out", str(tmp_path / "demo"))
+    assert [step.arguments[0] for step in steps] == ["write", "train", "write", "write", "evaluate", "report"]
+    assert ("--adapter", "shipped") == steps[3].arguments[2:4]
+    assert any("shipped=" in argument for argument in steps[4].arguments)
 
 
 def test_every_planned_command_is_understood(tmp_path: Path, steps: list[Step]) -> None:

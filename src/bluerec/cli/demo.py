@@ -15,6 +15,7 @@ from bluerec.cli import console
 from bluerec.cli.options import OfflineOption, SeedOption
 from bluerec.data.tables import INTERACTIONS_FILE, load_dataset
 from bluerec.errors import ConfigError
+from bluerec.profiling.models import has_shipped_adapter
 from bluerec.runs import read_json, write_json
 
 SHOWN_RANKERS = "random,popularity,mean,harmonic-centred,profile,profile+history,shuffled-profile"
@@ -22,7 +23,7 @@ MARKER_FILE = "demo.json"
 WORLD_USERS = 400
 WORLD_ITEMS = 300
 # Short prompts, short profiles and small groups: enough to see every part move, not enough to learn much.
-PROFILER_SETTINGS = ("profiler.max_events=8", "profiler.max_prompt_tokens=288", "profiler.max_new_tokens=32")
+PROFILER_SETTINGS = ("profiler.max_events=5", "profiler.max_prompt_tokens=224", "profiler.max_new_tokens=32")
 TRAIN_SETTINGS = (
     "train.users_per_step=4",
     "train.users_per_micro_batch=2",
@@ -54,8 +55,8 @@ def demo_command(
     source: Annotated[
         str | None, typer.Option("--source", help="Format of a raw folder or file, as for: bluerec prepare.")
     ] = None,
-    n_users: Annotated[int, typer.Option("--users", min=2, help="Test users that get a profile.")] = 40,
-    n_steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = 4,
+    n_users: Annotated[int, typer.Option("--users", min=2, help="Test users that get a profile.")] = 32,
+    n_steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = 3,
     seed: SeedOption = 0,
     offline: OfflineOption = False,
 ) -> None:
@@ -126,7 +127,8 @@ def _plan(
     steps = (f"train.seed={seed}", f"train.n_steps={n_steps}", *TRAIN_SETTINGS)
     trained = tuple(argument for setting in steps for argument in ("--set", setting))
     users = ("--split", "test", "--max-users", str(n_users))
-    names = ("untrained", "trained", *(("oracle",) if with_oracle else ()))
+    shipped = ("shipped",) if has_shipped_adapter() else ()
+    names = ("untrained", "trained", *shipped, *(("oracle",) if with_oracle else ()))
     sets = tuple(part for name in names for part in ("--profiles", f"{name}={out / name}.parquet"))
     shown = ("--rankers", SHOWN_RANKERS, "--pools", "100,full")
     run, results = out / "run", out / "results.json"
@@ -142,6 +144,7 @@ def _plan(
             ("train", str(folder), "--out", str(run), *asked, *trained, *no_download),
         ),
         Step("profiles by the trained model", write("trained", str(run))),
+        *(Step("profiles by the adapter that comes with bluerec", write(name, name)) for name in shipped),
         Step(
             "evaluation against plain rankers",
             ("evaluate", str(folder), *sets, *users, *shown, "--out", str(results), *shared),
