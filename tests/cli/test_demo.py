@@ -45,7 +45,7 @@ def test_a_shipped_adapter_is_shown_too(tmp_path: Path, steps: list[Step], monke
     monkeypatch.setattr(demo, "has_shipped_adapter", lambda: True)
     run_demo("--out", str(tmp_path / "demo"))
     assert [step.arguments[0] for step in steps] == ["write", "train", "write", "write", "evaluate", "report"]
-    assert ("--adapter", "shipped") == steps[3].arguments[2:4]
+    assert steps[3].arguments[2:4] == ("--adapter", "shipped")
     assert any("shipped=" in argument for argument in steps[4].arguments)
 
 
