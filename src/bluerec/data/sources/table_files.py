@@ -122,6 +122,8 @@ def _sample_json_lines(path: Path) -> pl.DataFrame:
 def _open_csv(path: Path) -> TableFile:
     head = read_head(path, _SAMPLE_BYTES)
     header = head.split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    if not header.replace("\t", " ").isprintable() or "\ufffd" in header:
+        raise DataError(f"{path}: the first line is not text; is this a CSV file with a header?")
     separator = max(_SEPARATORS, key=header.count)
     names = [name.strip().strip('"') for name in header.split(separator)]
     repeated = [name for name, count in Counter(names).items() if count > 1]
