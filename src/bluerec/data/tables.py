@@ -33,13 +33,13 @@ INTERACTIONS_SCHEMA = pl.Schema(
 )
 ITEMS_SCHEMA = pl.Schema(
     {
-        "item_id": pl.String,
-        "title": pl.String,
-        "description": pl.String,
+        "item_id": pl.String(),
+        "title": pl.String(),
+        "description": pl.String(),
         "categories": pl.List(pl.String()),
-        "brand": pl.String,
-        "price": pl.Float32,
-        "domain": pl.String,
+        "brand": pl.String(),
+        "price": pl.Float32(),
+        "domain": pl.String(),
     }
 )
 REVIEW_COLUMNS = ("review_title", "review_text")

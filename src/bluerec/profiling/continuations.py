@@ -97,8 +97,8 @@ def _pack(rows: Sequence[Row], pad_token: int) -> _Packed:
             reads += [(number, column - longest + 1, token) for column, token in zip(columns, tokens, strict=True)]
             line += [(token, len(row.prefix) + place, segment) for place, token in enumerate(tokens[:-1])]
         lines.append(line + [(pad_token, 0, _PADDING)] * (width - len(line)))
-    tokens, positions, segments = torch.tensor(lines).unbind(2)
-    return _Packed(tokens, positions, segments, torch.tensor(reads), width - longest + 1)
+    ids, positions, segments = torch.tensor(lines).unbind(2)
+    return _Packed(ids, positions, segments, torch.tensor(reads), width - longest + 1)
 
 
 def _attention_masks(packed: _Packed, model: Any) -> torch.Tensor | dict[str, torch.Tensor]:
