@@ -18,6 +18,8 @@ from typing import Any
 
 from bluerec.errors import ConfigError
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 
 def _setting(default: Any, text: str) -> Any:
     """A field with its default and the text that documents it."""
@@ -44,6 +46,7 @@ class ProfilerConfig:
     max_prompt_tokens: int = _setting(384, "token budget of the prompt; the oldest events are dropped first")
     max_new_tokens: int = _setting(48, "length limit of a profile in tokens")
     temperature: float = _setting(0.0, "sampling temperature when writing; 0 is greedy")
+    dtype: str = _setting("float32", "precision when writing: float32, bfloat16 (faster where native), or auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +248,12 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
             f"choice_reward.scoring={choice.scoring!r}: likelihood or letter",
         ),
         (
-            train.rollout_dtype not in ("auto", "float32", "bfloat16"),
-            f"train.rollout_dtype={train.rollout_dtype!r}: auto, float32 or bfloat16",
+            train.rollout_dtype not in PRECISIONS,
+            f"train.rollout_dtype={train.rollout_dtype!r}: {', '.join(PRECISIONS)}",
+        ),
+        (
+            config.profiler.dtype not in PRECISIONS,
+            f"profiler.dtype={config.profiler.dtype!r}: {', '.join(PRECISIONS)}",
         ),
         (train.temperature <= 0, f"train.temperature={train.temperature}: must be positive, candidates are sampled"),
         (choice.n_options < 2, f"choice_reward.n_options={choice.n_options}: use at least 2"),

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bluerec.config import Config
+from bluerec.config import Config, config_from_dict
 from bluerec.errors import ConfigError, DataError
 
 CONFIG_FILE = "config.json"
@@ -57,7 +57,9 @@ class RunFolder:
         folder = Path(path)
         saved = read_json(folder / CONFIG_FILE, "run folder")
         wanted = {"config": config.as_dict(), **identity}
-        before = {key: saved.get(key) for key in wanted}
+        # Through the config, so that settings which are younger than the run take their defaults.
+        before = saved | {"config": config_from_dict(saved.get("config", {}), where=str(folder)).as_dict()}
+        before = {key: before.get(key) for key in wanted}
         differing = list(_differences(before, wanted))
         if differing:
             raise ConfigError(f"{folder}: cannot resume with other settings: {'; '.join(differing[:5])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from bluerec.data.histories import ExampleTable
 from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.decoding import Sampling, generate_groups
-from bluerec.profiling.models import Profiler
+from bluerec.profiling.models import Profiler, choose_dtype
 from bluerec.profiling.prompts import encode_prompt, join_profile, render_prompt
 from bluerec.runs import read_json, write_json
 from bluerec.types import Profile, ProfileWriter, Prompt
@@ -25,20 +26,20 @@ BATCH_SIZE = 32
 PROFILES_PER_PART = 128
 _PARTS_SUFFIX = ".parts"
 # The settings that a text depends on, beside the model and its adapter.
-SETTINGS_OF_TEXT = ("template", "max_events", "max_prompt_tokens", "max_new_tokens", "temperature")
+SETTINGS_OF_TEXT = ("template", "max_events", "max_prompt_tokens", "max_new_tokens", "temperature", "dtype")
 
 
 class LocalWriter:
     """Writes with a causal language model in memory; an adapter is merged into the weights first.
 
-    Prompts are run sorted by length. Greedy (temperature 0) texts depend on their own prompt alone; sampled ones
-    are reproducible for the same prompts, batch size and seed.
+    Prompts are run sorted by length. Greedy texts (temperature 0, in float32) depend on their own prompt alone;
+    sampled ones, and those of a bfloat16 copy, are reproducible for the same prompts, batch size and seed.
     """
 
     def __init__(
         self, profiler: Profiler, config: ProfilerConfig, *, batch_size: int = BATCH_SIZE, seed: int = 0
     ) -> None:
-        self._model = merge_adapter(profiler.model)
+        self._model = _in_precision(merge_adapter(profiler.model), config.dtype)
         self._tokenizer = profiler.tokenizer
         self._name = profiler.label
         self._batch_size = batch_size
@@ -76,6 +77,12 @@ class LocalWriter:
 def merge_adapter(model: Any) -> Any:
     """The plain model with its LoRA weights added in; a model without adapter is returned as it is."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def _in_precision(model: Any, name: str) -> Any:
+    """The model itself, or a copy in another precision: others may hold on to it."""
+    dtype = choose_dtype(name)
+    return model if model.dtype == dtype else copy.deepcopy(model).to(dtype)
 
 
 def find_stop_tokens(profiler: Profiler) -> tuple[int, ...]:

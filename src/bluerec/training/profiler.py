@@ -14,7 +14,7 @@ from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError, MissingExtraError, ModelError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import embed_items, load_embedder
-from bluerec.profiling.models import Profiler, load_profiler, resolve_adapter, save_adapter
+from bluerec.profiling.models import Profiler, choose_dtype, load_profiler, resolve_adapter, save_adapter
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.profiling.readers import LetterReader, LikelihoodReader
 from bluerec.profiling.writers import LocalWriter, find_stop_tokens, write_profiles
@@ -101,12 +101,12 @@ class _Policy:
         from peft import LoraConfig, PeftModel, get_peft_model
         from transformers import set_seed
 
-        from bluerec.training.rollouts import RolloutModel, choose_rollout_dtype
+        from bluerec.training.rollouts import RolloutModel
 
         self._profiler = profiler
         self.tokenizer = profiler.tokenizer
         self.stop_tokens = find_stop_tokens(profiler)
-        self._dtype = choose_rollout_dtype(config.train.rollout_dtype)
+        self._dtype = choose_dtype(config.train.rollout_dtype)
         self.rollouts = RolloutModel(profiler.model, self._dtype)
         adapter = resolve_adapter(config.profiler.adapter)
         set_seed(config.train.seed)  # the trainer sets it too, but after the adapter has drawn its first weights

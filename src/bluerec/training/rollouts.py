@@ -43,13 +43,3 @@ class RolloutModel:
     ) -> list[list[int]]:
         """See `bluerec.profiling.decoding.generate_groups`; draws from torch's global random state."""
         return generate_groups(self._model, prompts, n_samples, sampling, pad_token=pad_token)
-
-
-def choose_rollout_dtype(name: str) -> torch.dtype:
-    """`float32`, `bfloat16`, or `auto`: bfloat16 where the hardware multiplies it natively."""
-    import torch
-
-    if name == "auto":
-        native = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
