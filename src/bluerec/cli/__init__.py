@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 import warnings
@@ -44,8 +43,6 @@ def _common(
 
 
 for _verb in VERBS:
-    if importlib.util.find_spec(f"bluerec.cli.{_verb}") is None:
-        continue
     _module = importlib.import_module(f"bluerec.cli.{_verb}")
     app.command(_verb)(getattr(_module, f"{_verb}_command"))
 
