@@ -143,7 +143,8 @@ def main() -> None:
     if "pandas" in results:
         if results["ours"]["n_events"] != results["pandas"]["n_events"]:
             raise SystemExit(f"the two sides disagree: {results}")
-        report["ratio"] = round(results["pandas"]["seconds"] / results["ours"]["seconds"], 1)
+        for key, name in (("ratio", "seconds"), ("cpu_ratio", "cpu_seconds")):
+            report[key] = round(results["pandas"][name] / results["ours"][name], 1)
     print(json.dumps(report, indent=2))
 
 
