@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import tiny_models
 import typer
 from typer.testing import CliRunner
 
@@ -13,6 +14,7 @@ from bluerec.data.profiles import load_profiles
 from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world, is_synthetic, save_world
 from bluerec.errors import ConfigError
+from bluerec.evaluation.results import load_results
 
 
 @pytest.fixture
@@ -90,3 +92,26 @@ def test_an_earlier_demo_is_replaced_and_nothing_else(tmp_path: Path, steps: lis
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="holds something else"):
         run_demo("--out", str(tmp_path / "file"))
+
+
+def test_the_whole_demo_with_tiny_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step for real, on models of random weights that lie in folders of the embedded models' names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BLUEREC_CACHE", str(tmp_path / "cache"))
+    tiny_models.save_causal("llama", tmp_path / "SmolLM2-135M-Instruct")
+    tiny_models.save_last_token_embedder(tmp_path / "all-MiniLM-L6-v2")
+    # A token of the tiny tokenizer is a byte.
+    settings = ("profiler.max_events=2", "profiler.max_prompt_tokens=600", "profiler.max_new_tokens=8")
+    monkeypatch.setattr(demo, "PROFILER_SETTINGS", settings)
+    monkeypatch.setattr(demo, "WORLD_USERS", 60)
+    monkeypatch.setattr(demo, "WORLD_ITEMS", 60)
+    monkeypatch.setattr(demo, "has_shipped_adapter", lambda: False)
+    result = run_demo("--out", "demo", "--users", "3", "--steps", "1")
+    assert result.exit_code == 0, result.output
+    results = load_results(tmp_path / "demo" / "results.json")
+    assert results.identity["synthetic"] is True
+    assert {"profile:untrained", "profile:trained", "profile:oracle"} <= {row.ranker for row in results.rows}
+    assert (tmp_path / "demo" / "run" / "manifest.json").is_file()
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "synthetic" in page.casefold()
+    assert "profile:oracle" in result.stdout

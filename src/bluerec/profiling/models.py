@@ -15,12 +15,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bluerec.errors import MissingExtraError, ModelError
-
-if TYPE_CHECKING:
-    import torch
 
 SHIPPED_ADAPTER = "shipped"
 NO_ADAPTER = "none"
@@ -186,16 +183,6 @@ def choose_adapter(wanted: str | None, model: str) -> str:
     if wanted is not None:
         return wanted
     return SHIPPED_ADAPTER if model in EMBEDDED_MODELS and has_shipped_adapter() else NO_ADAPTER
-
-
-def choose_dtype(name: str) -> torch.dtype:
-    """`float32`, `bfloat16`, or `auto`: bfloat16 where the hardware multiplies it natively."""
-    import torch
-
-    if name == "auto":
-        native = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return torch.bfloat16 if native else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
 def hide_library_bars() -> None:

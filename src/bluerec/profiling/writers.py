@@ -16,7 +16,8 @@ from bluerec.data.histories import ExampleTable
 from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.decoding import Sampling, generate_groups
-from bluerec.profiling.models import Profiler, choose_dtype
+from bluerec.profiling.models import Profiler
+from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import encode_prompt, join_profile, render_prompt
 from bluerec.runs import read_json, write_json
 from bluerec.types import Profile, ProfileWriter, Prompt

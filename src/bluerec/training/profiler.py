@@ -14,7 +14,8 @@ from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError, MissingExtraError, ModelError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import embed_items, load_embedder
-from bluerec.profiling.models import Profiler, choose_dtype, load_profiler, resolve_adapter, save_adapter
+from bluerec.profiling.models import Profiler, load_profiler, resolve_adapter, save_adapter
+from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.profiling.readers import LetterReader, LikelihoodReader
 from bluerec.profiling.writers import LocalWriter, find_stop_tokens, write_profiles
