@@ -1,0 +1,50 @@
+"""Make a trained adapter small enough to travel with the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bluerec.errors import ConfigError
+from bluerec.profiling.models import resolve_adapter
+from bluerec.runs import atomic_path, write_json
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+SETTINGS_FILE = "adapter_config.json"
+
+
+def compress_adapter(adapter: str, out: str | Path, *, rank: int) -> float:
+    """Write a LoRA adapter (a folder or run folder) in half precision at a lower rank.
+
+    Each update B A is replaced by its best approximation of that rank (truncated singular values). Returns the error
+    of all updates together, as a share of their norm. Raises `ConfigError` for a rank above the adapter's own.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = resolve_adapter(adapter)
+    if folder is None:
+        raise ConfigError("there is no adapter to compress; give its folder or run folder")
+    settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    if not 1 <= rank <= settings["r"]:
+        raise ConfigError(f"rank {rank}: the adapter has rank {settings['r']}; choose 1 to {settings['r']}")
+    weights = load_file(folder / WEIGHTS_FILE)
+    small, lost, total = {}, 0.0, 0.0
+    for name in sorted(name for name in weights if ".lora_A." in name):
+        down, up = weights[name].double(), weights[name.replace(".lora_A.", ".lora_B.")].double()
+        # Singular values of the (out, in) product, from two thin factors of the same few columns.
+        up_basis, up_rest = torch.linalg.qr(up)
+        down_basis, down_rest = torch.linalg.qr(down.T)
+        left, values, right = torch.linalg.svd(up_rest @ down_rest.T)
+        lost += float((values[rank:] ** 2).sum())
+        total += float((values**2).sum())
+        roots = values[:rank].sqrt()
+        small[name] = ((right[:rank] * roots[:, None]) @ down_basis.T).half().contiguous()
+        small[name.replace(".lora_A.", ".lora_B.")] = (up_basis @ (left[:, :rank] * roots)).half().contiguous()
+    out = Path(out)
+    with atomic_path(out / WEIGHTS_FILE) as partial:
+        save_file(small, partial, metadata={"format": "pt"})
+    # The update is scaled by alpha over rank.
+    scale = settings["lora_alpha"] / settings["r"]
+    write_json(out / SETTINGS_FILE, settings | {"r": rank, "lora_alpha": scale * rank})
+    return (lost / total) ** 0.5 if total else 0.0
