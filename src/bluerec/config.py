@@ -64,9 +64,9 @@ class EmbeddingRewardConfig:
     weight: float = _setting(1.0, "weight in the sum of rewards; 0 only logs it")
     temperature: float = _setting(0.05, "temperature of the softmax, in units of cosine")
     item_to_profile: float = _setting(0.5, "share of the item-to-profile direction, 0 to 1")
-    n_random: int = _setting(128, "negatives drawn uniformly from the catalogue, per example")
+    n_random: int = _setting(192, "negatives drawn uniformly from the catalogue, per example")
     n_popular: int = _setting(64, "negatives drawn by popularity, per example")
-    n_near: int = _setting(64, "negatives nearest to the history, never touched by the user, per example")
+    n_near: int = _setting(0, "negatives nearest to the history, never touched by the user, per example")
     n_references: int = _setting(64, "profiles of other users that the item must prefer this one to")
     bridge: float = _setting(0.0, "reward what the profile, with this weight, adds to the history vector; 0 is off")
 

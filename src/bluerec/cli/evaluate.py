@@ -86,7 +86,7 @@ def evaluate_command(
 def _embed_catalogue(dataset: Dataset, config: Config, offline: bool) -> Vectors:
     from bluerec.profiling.embedders import embed_items, load_embedder
 
-    embedder = load_embedder(config.embedder, offline=offline)
+    embedder = load_embedder(config.embedder, offline=offline, announce=console.say)
     with console.progress("embedding items") as tell:
         return Vectors(embedder, embed_items(dataset, embedder, progress=tell))
 

@@ -64,7 +64,7 @@ def _show_users(data: Path, profiles: list[str], config: Config, n_users: int, o
     table = split_examples(load_dataset(data), config.data.protocol, seed=config.data.split_seed)
     sets = load_profile_sets(profiles, table)
     chosen = choose_users(table, sets, n_users)
-    embedder = load_embedder(config.embedder, offline=offline)
+    embedder = load_embedder(config.embedder, offline=offline, announce=console.say)
     with console.progress("embedding items") as tell:
         item_vectors = embed_items(table.dataset, embedder, progress=tell)
     return show_users(chosen, sets, embedder, item_vectors)

@@ -16,7 +16,7 @@ from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.evaluation.profile_sets import ProfileSet, load_profile_sets
 from bluerec.evaluation.showcase import ShownProfile, ShownUser, find_user, show_users
-from bluerec.profiling.models import Profiler, load_profiler
+from bluerec.profiling.models import Profiler, choose_adapter, load_profiler
 from bluerec.types import Prompt, Reader, Reward
 
 WRITTEN_NOW = "written now"
@@ -42,7 +42,9 @@ def show_command(
         typer.Option("--profiles", metavar="[NAME=]PATH", help="Take the profile from this table; may be repeated."),
     ] = None,
     profiler: Annotated[str, typer.Option("--profiler", help="The model that writes, if not the recipe's.")] = "",
-    adapter: Annotated[str, typer.Option("--adapter", help="Its LoRA adapter: a folder, shipped, or none.")] = "",
+    adapter: Annotated[
+        str, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
+    ] = "",
     settings: SetOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
@@ -53,9 +55,8 @@ def show_command(
     reward compares with them. The choice reward is left out with --set choice_reward.weight=0.
     """
     config = load_config(None, settings or ())
-    writer = replace(
-        config.profiler, model=profiler or config.profiler.model, adapter=adapter or config.profiler.adapter
-    )
+    model = profiler or config.profiler.model
+    writer = replace(config.profiler, model=model, adapter=choose_adapter(adapter or None, model))
     config = replace(config, profiler=writer)
     table = split_examples(load_dataset(folder), config.data.protocol, seed=config.data.split_seed)
     one = find_user(table, user)
@@ -83,7 +84,7 @@ def _look(table: ExampleTable, one: ExampleTable, sets: list[ProfileSet], config
     reader = _make_reader(profiler, config, offline)
     if not sets:
         sets = [_write_now(table, one, profiler, config)]
-    embedder = load_embedder(config.embedder, offline=offline)
+    embedder = load_embedder(config.embedder, offline=offline, announce=console.say)
     with console.progress("embedding items") as tell:
         item_vectors = embed_items(table.dataset, embedder, progress=tell)
     (shown,) = show_users(one, sets, embedder, item_vectors, n_nearest=N_NEAREST)

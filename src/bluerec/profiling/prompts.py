@@ -34,13 +34,13 @@ class Template:
 
 
 TEMPLATES = {
-    # Small models repeat the words of an instruction, so it names no kind of thing that could be parroted.
+    # Asked for taste in general, small models answer in general; asked for names, they look for them in the list.
     "interests": Template(
         system="You describe the taste of shoppers.",
         before="A shopper took these items, oldest first:",
         after=(
-            "Describe this shopper's taste in one or two short sentences, in your own words. Do not copy the list and "
-            "do not invent facts about the person."
+            "In one short sentence, name the kind of product, the brand and the series that this shopper likes most, and "
+            "what they will want next."
         ),
         prefill="This shopper likes",
     ),
