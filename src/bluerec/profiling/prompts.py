@@ -39,8 +39,8 @@ TEMPLATES = {
         system="You describe the taste of shoppers.",
         before="A shopper took these items, oldest first:",
         after=(
-            "In one short sentence, name the kind of product, the brand and the series that this shopper likes most, and "
-            "what they will want next."
+            "In one short sentence, name the kind of product, the brand and the series that this shopper likes most, "
+            "and what they will want next."
         ),
         prefill="This shopper likes",
     ),
