@@ -22,7 +22,7 @@ from bluerec.profiling.prompts import encode_prompt, join_profile, render_prompt
 from bluerec.runs import read_json, write_json
 from bluerec.types import Profile, ProfileWriter, Prompt
 
-BATCH_SIZE = 32
+BATCH_SIZE = 64
 # A kill loses at most this many profiles.
 PROFILES_PER_PART = 128
 _PARTS_SUFFIX = ".parts"
