@@ -134,11 +134,14 @@ def write_json(path: Path, value: Any) -> None:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path`, moved there if the block succeeds and removed if it fails.
 
-    Raises `DataError` where the folder cannot be written or the disk is full.
+    Raises `DataError` where the folder cannot be written or the disk is full, or where a folder or a device, such
+    as /dev/null, has the name: a file that takes its place would break the machine.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: is there and is no file; choose another --out")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         partial.replace(path)

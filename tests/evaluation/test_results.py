@@ -1,6 +1,7 @@
 """Results come back as saved, and what is no results file is refused in one line."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,12 @@ def test_ranks_lie_beside_the_results(tmp_path: Path) -> None:
     frame = pl.read_parquet(path)
     assert frame.columns == ["example_id", "user_id", "ranker", "pool", "rank", "n_candidates"]
     assert frame.equals(ranking.to_frame())
+
+
+def test_a_device_or_folder_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(DataError, match="is there and is no file"):
+            save_results(Results({}, ()), path)
+    assert pipe.is_fifo()
