@@ -116,6 +116,8 @@ def test_a_mapping_of_another_form(texts: list[str], message: str) -> None:
         ("user,item,time\n1,2,3\n", Columns(timestamp_unit="weeks"), "give one of s, ms, us, ns, date"),
         ("", Columns(), "the file is empty"),
         ("\x00\x01\n", Columns(), "the first line is not text"),
+        ("user,item,time\n", Columns(), r"no row to read under its header \(the file ends there\)"),
+        ("user,item,time\n1,2\n", Columns(), r"no row to read under its header \(.*a.csv:2: "),
     ],
 )
 def test_csv_files_that_do_not_serve(tmp_path: Path, content: str, columns: Columns, message: str) -> None:

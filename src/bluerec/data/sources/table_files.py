@@ -131,7 +131,12 @@ def _open_csv(path: Path) -> TableFile:
         raise DataError(f"{path}: the header names column {repeated[0]!r} twice; rename one")
     schema = dict.fromkeys(names, pl.String())
     table = TableFile(path, "csv", pl.DataFrame(schema=schema), separator)
-    sample = next(table.read(schema, (), BadLines(limit=_SAMPLE_BYTES), of="sample"), table.sample)
+    bad = BadLines(limit=_SAMPLE_BYTES)
+    sample = next(table.read(schema, (), bad, of="sample"), table.sample)
+    if sample.is_empty():
+        raise DataError(
+            f"{path}: no row to read under its header ({bad.first or 'the file ends there'}); export it again"
+        )
     return TableFile(path, "csv", sample.head(_SAMPLE_ROWS), separator)
 
 
