@@ -77,6 +77,7 @@ def test_a_fault_is_one_line(run: Run, ratings: Path, tmp_path: Path, arguments:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("amazon", "--category", "Video_Games"), "DATASET is 'amazon'; give one of amazon-2023, google-local"),
         (("amazon-2023",), "--category NAME"),
         (("google-local",), "--state NAME"),
         (("google-local", "--state", "Utah", "--offline"), "review-Utah.json.gz is not there and --offline"),

@@ -32,6 +32,8 @@ def download_command(
 
     The sizes are shown first; a broken transfer goes on where it was when the command is run again.
     """
+    if dataset not in DATASETS:
+        raise ConfigError(f"DATASET is {dataset!r}; give one of {', '.join(DATASETS)}")
     part = category if dataset == "amazon-2023" else state
     if part is None:
         option = "--category" if dataset == "amazon-2023" else "--state"
