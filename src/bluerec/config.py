@@ -158,7 +158,7 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _apply_override(table, override)
-    return config_from_dict(table, where=str(path or "defaults"))
+    return config_from_dict(table, where=str(path) if path else "--set")
 
 
 def config_from_dict(table: Mapping[str, Any], *, where: str = "config") -> Config:

@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from bluerec.config import Config, config_from_dict
 from bluerec.errors import ConfigError, DataError
 
@@ -130,6 +132,16 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def check_writable(path: str | Path) -> None:
+    """Raise the error of `atomic_path` now, and not after the work, where `path` cannot be written."""
+    path = Path(path)
+    _check_is_file(path)
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    with atomic_path(probe) as partial:
+        partial.touch()
+    probe.unlink()
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path`, moved there if the block succeeds and removed if it fails.
@@ -140,18 +152,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path}: is there and is no file; choose another --out")
+        _check_is_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         partial.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}); free space or choose another --out"
-        ) from error
+    except (OSError, pl.exceptions.ComputeError) as error:
+        # polars wraps what the system says of a full disk; any other error of it is not about writing.
+        if not isinstance(error, OSError) and "os error" not in str(error):
+            raise
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DataError(f"{path}: cannot be written ({reason}); free space or choose another --out") from error
     finally:
         with suppress(OSError):  # where a parent is a file, even looking for the partial one fails
             partial.unlink(missing_ok=True)
+
+
+def _check_is_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is there and is no file; choose another --out")
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:

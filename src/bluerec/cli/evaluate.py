@@ -17,6 +17,7 @@ from bluerec.evaluation.experiment import EvaluationPlan, evaluate
 from bluerec.evaluation.lineup import Vectors, choose_rankers, needs_vectors
 from bluerec.evaluation.profile_sets import load_profile_sets
 from bluerec.evaluation.results import PairedRow, ResultRow, Results, save_ranks, save_results
+from bluerec.runs import check_writable
 
 SHOWN_METRICS = ("ndcg@10", "recall@10")
 
@@ -68,14 +69,15 @@ def evaluate_command(
         seed=seed,
         config_digest=config.digest,
     )
+    check_writable(out)
     dataset = load_dataset(directory)
     examples = split_examples(dataset, protocol or config.data.protocol, seed=config.data.split_seed)
     profile_sets = load_profile_sets(sets, examples)
     vectors = _embed_catalogue(dataset, config, offline) if needs_vectors(plan.rankers) else None
     with console.progress("ranking users") as tell:
         results, ranking = evaluate(examples, plan, vectors=vectors, profile_sets=profile_sets, progress=tell)
-    save_results(results, out)
     console.detail(f"ranks of every user: {save_ranks(ranking, out)}")
+    save_results(results, out)
     if json:
         console.print_json(results.as_dict())
     else:

@@ -12,6 +12,7 @@ from bluerec.cli.options import OfflineOption, SetOption
 from bluerec.config import Config, load_config
 from bluerec.errors import ConfigError
 from bluerec.evaluation.showcase import N_SHOWN_USERS, ShownUser
+from bluerec.runs import check_writable
 
 
 def report_command(
@@ -47,6 +48,7 @@ def report_command(
         raise ConfigError("report: nothing to report on; pass results files, training runs, or --profiles and --data")
     if profiles and data is None:
         raise ConfigError("report: --profiles needs --data DIR, the prepared folder that they were written for")
+    check_writable(out)
     results, runs = load_report_inputs(inputs or [])
     config = load_config(None, settings or ())
     users = _show_users(data, profiles, config, n_users, offline) if data and profiles else []

@@ -138,6 +138,7 @@ def load_profiler(
     `announce` is told the size of a download before it starts. Raises `ModelError` if the model or adapter
     cannot be loaded, or the adapter was trained on another model.
     """
+    adapter_path = resolve_adapter(adapter)  # before the model, which takes a while
     source = resolve_model(name, offline=offline)
     folder = source.location
     if folder.endswith(".gguf"):
@@ -145,7 +146,6 @@ def load_profiler(
     elif not source.is_local:
         announce_download(source.location, announce)
     model, tokenizer = _load_causal(folder, source, offline)
-    adapter_path = resolve_adapter(adapter)
     if adapter_path is None:
         return Profiler(model.eval(), tokenizer, source.name)
     return Profiler(
