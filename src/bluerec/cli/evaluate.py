@@ -70,19 +70,18 @@ def evaluate_command(
         config_digest=config.digest,
     )
     check_writable(out)
-    dataset = load_dataset(directory)
-    examples = split_examples(dataset, protocol or config.data.protocol, seed=config.data.split_seed)
+    examples = split_examples(load_dataset(directory), protocol or config.data.protocol, seed=config.data.split_seed)
     profile_sets = load_profile_sets(sets, examples)
-    vectors = _embed_catalogue(dataset, config, offline) if needs_vectors(plan.rankers) else None
+    vectors = _embed_catalogue(examples.dataset, config, offline) if needs_vectors(plan.rankers) else None
     with console.progress("ranking users") as tell:
         results, ranking = evaluate(examples, plan, vectors=vectors, profile_sets=profile_sets, progress=tell)
-    console.detail(f"ranks of every user: {save_ranks(ranking, out)}")
+    save_ranks(ranking, out)
     save_results(results, out)
     if json:
         console.print_json(results.as_dict())
     else:
         _print_results(results)
-    console.say(f"results: {out}")
+    console.say(f"results: {out}, and beside it the rank of every user")
 
 
 def _embed_catalogue(dataset: Dataset, config: Config, offline: bool) -> Vectors:
