@@ -10,7 +10,7 @@ from reward_world import build_table, embed_world
 
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
-from bluerec.rewards.negatives import NegativeSampler, count_items, draw, seeded_generator, title_codes
+from bluerec.rewards.negatives import NegativeSampler, draw, seeded_generator, title_codes
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_near_negatives_are_the_nearest_by_a_full_sort(table: ExampleTable) -> N
 
 
 def test_popular_negatives_have_been_taken_by_others(table: ExampleTable) -> None:
-    counts = count_items(table)
+    counts = table.count_items()
     popular = build_sampler(table, n_random=0, n_near=0, n_popular=12)
     for row in range(len(table)):
         assert (counts[popular.sample(row)] > 0).all()
@@ -97,7 +97,7 @@ def test_targets_are_not_counted(table: ExampleTable) -> None:
     for row in range(len(table)):
         for item in table.history_rows(row):
             counts[item] += 1
-    np.testing.assert_array_equal(count_items(table), counts)
+    np.testing.assert_array_equal(table.count_items(), counts)
 
 
 def test_a_user_of_everything_is_refused() -> None:

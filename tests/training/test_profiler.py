@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from bluerec.config import config_from_dict
 from bluerec.data.toy import build_world
-from bluerec.errors import ConfigError, TrainingError
+from bluerec.errors import ConfigError, ModelError, TrainingError
 from bluerec.profiling.models import load_profiler
 from bluerec.runs import read_log
 from bluerec.training import grpo
@@ -141,6 +141,19 @@ def test_training_goes_on_from_an_adapter(dataset, settings, run, tmp_path: Path
     config = replace(config, profiler=replace(config.profiler, adapter=str(run.path)))
     further = train_profiler(dataset, config, tmp_path / "further")
     assert adapter_of(further.path).keys() == adapter_of(run.path).keys()
+
+
+def test_an_adapter_of_another_model_is_refused(dataset, settings, run, tmp_path: Path) -> None:
+    other = tiny_models.save_causal("qwen3", tmp_path / "other")
+    config = config_from_dict(
+        settings | {"profiler": settings["profiler"] | {"model": str(other), "adapter": str(run.path)}}
+    )
+    with pytest.raises(ModelError, match="trained on 'tiny', not on 'other'"):
+        train_profiler(dataset, config, tmp_path / "run")
+
+
+def test_the_limit_of_users_is_kept(dataset, settings) -> None:
+    assert len(choose_examples(dataset, config_from_dict(settings | {"data": {"max_users": 5}}))) == 5
 
 
 def test_settings_that_trl_refuses_are_one_line(dataset, settings, tmp_path: Path) -> None:

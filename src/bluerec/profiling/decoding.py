@@ -64,10 +64,10 @@ def generate_groups(
                     break
                 kept = rows.drop_ended()
                 if kept is not None:
-                    state.keep(kept, rows.n_groups)
+                    state.keep(kept, rows.groups)
                     tokens = tokens[kept.flatten()]
                 logits = state.step(model, tokens)
-        return rows.finish()
+        return rows.texts
 
 
 class _Rows:
@@ -76,14 +76,14 @@ class _Rows:
     def __init__(self, n_groups: int, group_size: int, stop_tokens: Sequence[int], device: torch.device) -> None:
         import torch
 
-        self._texts: list[list[int]] = [[] for _ in range(n_groups * group_size)]
+        self.texts: list[list[int]] = [[] for _ in range(n_groups * group_size)]
         self._grid = torch.arange(n_groups * group_size).view(n_groups, group_size)
         self._ended = torch.zeros(n_groups * group_size, dtype=torch.bool)
         self._stop = torch.tensor(stop_tokens, device=device)
         self._groups = torch.arange(n_groups)
 
     @property
-    def n_groups(self) -> torch.Tensor:
+    def groups(self) -> torch.Tensor:
         """Positions, among the groups before the last `drop_ended`, of those that go on."""
         return self._groups
 
@@ -98,7 +98,7 @@ class _Rows:
         stops = torch.isin(tokens, self._stop).tolist()
         for row, token, stop in zip(self._grid.flatten().tolist(), tokens.tolist(), stops, strict=True):
             if not self._ended[row]:
-                self._texts[row].append(token)
+                self.texts[row].append(token)
                 self._ended[row] = stop
 
     def drop_ended(self) -> torch.Tensor | None:
@@ -118,9 +118,6 @@ class _Rows:
         self._grid = self._grid.flatten()[places]
         self._groups = groups
         return places
-
-    def finish(self) -> list[list[int]]:
-        return self._texts
 
 
 class _SharedPrefix:

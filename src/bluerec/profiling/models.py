@@ -149,7 +149,7 @@ def load_profiler(
     if adapter_path is None:
         return Profiler(model.eval(), tokenizer, source.name)
     return Profiler(
-        _with_adapter(model, adapter_path, source.name).eval(), tokenizer, source.name, _adapter_label(adapter_path)
+        attach_adapter(model, adapter_path, source.name).eval(), tokenizer, source.name, _adapter_label(adapter_path)
     )
 
 
@@ -225,7 +225,11 @@ def _load_causal(folder: str, source: ModelSource, offline: bool) -> tuple[Any, 
     return model, tokenizer
 
 
-def _with_adapter(model: Any, path: Path, name: str) -> Any:
+def attach_adapter(model: Any, path: Path, name: str, *, trainable: bool = False) -> Any:
+    """The model called `name` with the LoRA weights in the folder `path` beside its own.
+
+    Raises `ModelError` if they are damaged or were trained on another model.
+    """
     try:
         from peft import PeftModel
         from safetensors import SafetensorError
@@ -242,7 +246,7 @@ def _with_adapter(model: Any, path: Path, name: str) -> Any:
     if not (path / "adapter_model.safetensors").is_file():
         raise ModelError(f"{path}: adapter_model.safetensors is missing; only safetensors adapters are loaded")
     try:
-        return PeftModel.from_pretrained(model, str(path), is_trainable=False)
+        return PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError(f"{path}: adapter does not fit {name!r}: {_first_line(error)}") from error
 

@@ -11,7 +11,6 @@ from bluerec.config import ChoiceRewardConfig
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
 from bluerec.rewards.negatives import (
-    count_items,
     draw,
     find_untouched,
     seeded_generator,
@@ -49,7 +48,7 @@ class ChoiceReward:
         self._seed = seed
         self._example_ids = table.example_ids
         self._row_of = {example_id: row for row, example_id in enumerate(self._example_ids)}
-        self._popularity = count_items(table)
+        self._popularity = table.count_items().astype(np.float64)
         self._titles = title_codes(table)
         self._known: dict[int, Choice | None] = {}
 

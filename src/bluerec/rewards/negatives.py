@@ -42,7 +42,7 @@ class NegativeSampler:
         self._n_near = n_near
         self._seed = seed
         self._example_ids = table.example_ids
-        self._popularity = count_items(table)
+        self._popularity = table.count_items().astype(np.float64)
         self._titles = title_codes(table)
         self._known: dict[int, IntArray] = {}
 
@@ -93,12 +93,6 @@ def find_untouched(table: ExampleTable, row: int, titles: IntArray) -> Mask:
     free: Mask = titles != titles[table.target_rows[row]]
     free[data.item_rows[data.user_offsets[user] : data.user_offsets[user + 1]]] = False
     return free
-
-
-def count_items(table: ExampleTable) -> NDArray[np.float64]:
-    """How often each item (n_items,) was taken, among the events that may be counted."""
-    data = table.dataset
-    return np.bincount(data.item_rows[table.countable], minlength=data.n_items).astype(np.float64)
 
 
 def title_codes(table: ExampleTable) -> IntArray:

@@ -14,7 +14,7 @@ from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError, MissingExtraError, ModelError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import embed_items, load_embedder
-from bluerec.profiling.models import Profiler, load_profiler, resolve_adapter, save_adapter
+from bluerec.profiling.models import Profiler, attach_adapter, load_profiler, resolve_adapter, save_adapter
 from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.profiling.readers import LetterReader, LikelihoodReader
@@ -87,9 +87,10 @@ def choose_examples(dataset: Dataset, config: Config) -> ExampleTable:
     if config.data.protocol not in PROTOCOLS:
         raise ConfigError(f"data.protocol={config.data.protocol!r}: choose from {', '.join(PROTOCOLS)}")
     examples = split_examples(dataset, config.data.protocol, seed=config.data.split_seed)
-    n_shown = config.train.n_steps * config.train.users_per_step
-    n_users = min(config.data.max_users or n_shown, n_shown)
-    table = examples.select("train", max_users=max(n_users, N_REFERENCE_PROFILES), seed=config.train.seed)
+    n_users = max(config.train.n_steps * config.train.users_per_step, N_REFERENCE_PROFILES)
+    if config.data.max_users:
+        n_users = min(n_users, config.data.max_users)
+    table = examples.select("train", max_users=n_users, seed=config.train.seed)
     if len(table) < 2:
         raise ConfigError(f"{dataset.folder or 'data'}: {len(table)} train users; training needs at least 2")
     return table
@@ -99,7 +100,7 @@ class _Policy:
     """The profiler in its roles during training: trained, sampled from, and read with its adapter off."""
 
     def __init__(self, profiler: Profiler, config: Config) -> None:
-        from peft import LoraConfig, PeftModel, get_peft_model
+        from peft import LoraConfig, get_peft_model
         from transformers import set_seed
 
         from bluerec.training.rollouts import RolloutModel
@@ -122,7 +123,7 @@ class _Policy:
             )
             self.model = get_peft_model(profiler.model, lora)
         else:
-            self.model = PeftModel.from_pretrained(profiler.model, str(adapter), is_trainable=True)
+            self.model = attach_adapter(profiler.model, adapter, profiler.name, trainable=True)
 
     def reader(self, config: Config) -> Reader | None:
         """The frozen base model that answers the multiple choice."""
