@@ -1,0 +1,1 @@
+"""Profiles in use: the store, recommendations with their reasons, the service and its page."""
