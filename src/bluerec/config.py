@@ -19,6 +19,8 @@ from typing import Any
 from bluerec.errors import ConfigError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+STAGES = ("sft", "grpo")
+SFT_SOURCES = ("composed",)
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -93,9 +95,24 @@ class GuardConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """GRPO with LoRA."""
+class SftConfig:
+    """Supervised warm start: the profiler imitates profiles that are known to be good (stage sft)."""
 
+    source: str = _setting("composed", "what is imitated: composed (put together by rule from history and future)")
+    n_users: int = _setting(4000, "train users whose profiles are imitated")
+    n_epochs: int = _setting(1, "passes over them")
+    batch_size: int = _setting(32, "users in an optimiser step")
+    learning_rate: float = _setting(5e-4, "peak learning rate; it falls as a cosine")
+    dtype: str = _setting("auto", "precision of the matrix products: float32, bfloat16, or auto (the faster)")
+    save_every: int = _setting(50, "steps between checkpoints")
+    log_every: int = _setting(5, "steps between rows of the log")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """The stages of a training with LoRA, and GRPO."""
+
+    stages: tuple[str, ...] = _setting(("grpo",), "what is done in turn: sft (see there), grpo")
     seed: int = _setting(0, "the seed from which all others derive")
     n_steps: int = _setting(100, "optimiser steps")
     users_per_step: int = _setting(8, "users (prompts) in a step")
@@ -126,6 +143,7 @@ class Config:
     embedding_reward: EmbeddingRewardConfig = field(default_factory=EmbeddingRewardConfig)
     choice_reward: ChoiceRewardConfig = field(default_factory=ChoiceRewardConfig)
     guards: GuardConfig = field(default_factory=GuardConfig)
+    sft: SftConfig = field(default_factory=SftConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     trl: Mapping[str, Any] = field(default_factory=dict)
 
@@ -190,6 +208,8 @@ def _checked(value: Any, hint: Any, where: str, path: str) -> Any:
     wanted = typing.get_origin(hint) or hint
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if wanted is tuple and isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+        return tuple(value)
     if wanted is int and isinstance(value, bool):
         raise ConfigError(f"{where}: {path} must be int, got {value!r}")
     if isinstance(wanted, type) and isinstance(value, wanted):
@@ -217,6 +237,16 @@ def _apply_override(table: dict[str, Any], override: str) -> None:
 def _contradictions(config: Config) -> list[tuple[bool, str]]:
     train, embedding, choice = config.train, config.embedding_reward, config.choice_reward
     return [
+        (
+            not train.stages or [stage for stage in STAGES if stage in train.stages] != list(train.stages),
+            f"train.stages={list(train.stages)!r}: one or several of {', '.join(STAGES)}, in this order, each once",
+        ),
+        (config.sft.source not in SFT_SOURCES, f"sft.source={config.sft.source!r}: {', '.join(SFT_SOURCES)}"),
+        (config.sft.dtype not in PRECISIONS, f"sft.dtype={config.sft.dtype!r}: {', '.join(PRECISIONS)}"),
+        (
+            min(config.sft.n_users, config.sft.n_epochs, config.sft.batch_size, config.sft.save_every) < 1,
+            "sft: n_users, n_epochs, batch_size and save_every must be at least 1",
+        ),
         (train.group_size < 2, f"train.group_size={train.group_size}: GRPO compares candidates, use at least 2"),
         (train.n_steps < 1, f"train.n_steps={train.n_steps}: use at least 1"),
         (

@@ -1,16 +1,35 @@
-"""Make a trained adapter small enough to travel with the package."""
+"""LoRA adapters: attached to be trained, and made small enough to travel with the package."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from bluerec.config import Config
 from bluerec.errors import ConfigError
-from bluerec.profiling.models import resolve_adapter
+from bluerec.profiling.models import Profiler, attach_adapter, resolve_adapter
 from bluerec.runs import atomic_path, write_json
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 SETTINGS_FILE = "adapter_config.json"
+
+
+def prepare_lora(profiler: Profiler, adapter: Path | None, config: Config) -> Any:
+    """The profiler's model with trainable LoRA weights: those of `adapter`, or new ones on all linear layers."""
+    from peft import LoraConfig, get_peft_model
+
+    if adapter is not None:
+        return attach_adapter(profiler.model, adapter, profiler.name, trainable=True)
+    lora = LoraConfig(
+        r=config.train.lora_rank,
+        lora_alpha=config.train.lora_alpha,
+        # One mask for a shared prompt would not be the same distribution as one per candidate.
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(profiler.model, lora)
 
 
 def compress_adapter(adapter: str, out: str | Path, *, rank: int) -> float:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError, MissingExtraError, ModelError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import embed_items, load_embedder
-from bluerec.profiling.models import Profiler, attach_adapter, load_profiler, resolve_adapter, save_adapter
+from bluerec.profiling.models import Profiler, load_profiler, resolve_adapter, save_adapter
 from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.profiling.readers import LetterReader, LikelihoodReader
@@ -22,6 +24,8 @@ from bluerec.profiling.writers import LocalWriter, find_stop_tokens, write_profi
 from bluerec.rewards.functions import build_rewards
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.runs import LOG_FILE, RunFolder, read_log
+from bluerec.training.adapters import prepare_lora
+from bluerec.training.warm_start import run_warm_start
 from bluerec.types import Reader, RewardFunction
 
 ADAPTER_FOLDER = "adapter"
@@ -57,13 +61,21 @@ def train_profiler(
     if run.is_whole:
         say(f"{run.path}: this run is whole already")
         return run
-    profiler = load_profiler(config.profiler.model, offline=offline, announce=say)
     embedder = load_embedder(config.embedder, offline=offline)
     say(f"embedding {dataset.n_items} items with {embedder.name}")
     item_vectors = embed_items(dataset, embedder, progress=progress)
+    load = partial(load_profiler, config.profiler.model, offline=offline, announce=say)
+    adapter = resolve_adapter(config.profiler.adapter)
+    if "sft" in config.train.stages:
+        adapter = run_warm_start(dataset, config, run, load(), adapter, embedder, item_vectors, resume, say, tell)
+    if "grpo" not in config.train.stages:
+        shutil.copytree(adapter or "", run.path / ADAPTER_FOLDER)
+        run.finish(n_steps=0)
+        return run
+    profiler = load()
     references = _write_references(table, profiler, config, run, say, progress)
     index = TitleIndex(dataset.titles)
-    policy = _Policy(profiler, config)
+    policy = _Policy(profiler, config, adapter)
     rewards = build_rewards(
         config,
         table,
@@ -99,8 +111,7 @@ def choose_examples(dataset: Dataset, config: Config) -> ExampleTable:
 class _Policy:
     """The profiler in its roles during training: trained, sampled from, and read with its adapter off."""
 
-    def __init__(self, profiler: Profiler, config: Config) -> None:
-        from peft import LoraConfig, get_peft_model
+    def __init__(self, profiler: Profiler, config: Config, adapter: Path | None) -> None:
         from transformers import set_seed
 
         from bluerec.training.rollouts import RolloutModel
@@ -110,20 +121,8 @@ class _Policy:
         self.stop_tokens = find_stop_tokens(profiler)
         self._dtype = choose_dtype(config.train.rollout_dtype)
         self.rollouts = RolloutModel(profiler.model, self._dtype)
-        adapter = resolve_adapter(config.profiler.adapter)
         set_seed(config.train.seed)  # the trainer sets it too, but after the adapter has drawn its first weights
-        if adapter is None:
-            lora = LoraConfig(
-                r=config.train.lora_rank,
-                lora_alpha=config.train.lora_alpha,
-                # One mask for a shared prompt would not be the same distribution as one per candidate.
-                lora_dropout=0.0,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            )
-            self.model = get_peft_model(profiler.model, lora)
-        else:
-            self.model = attach_adapter(profiler.model, adapter, profiler.name, trainable=True)
+        self.model = prepare_lora(profiler, adapter, config)
 
     def reader(self, config: Config) -> Reader | None:
         """The frozen base model that answers the multiple choice."""

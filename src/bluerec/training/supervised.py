@@ -1,0 +1,118 @@
+"""The stage before reinforcement learning: the profiler imitates given profiles (supervised fine-tuning with LoRA)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from bluerec.config import SftConfig
+from bluerec.profiling.precision import choose_dtype
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Token ids of a prompt and of the profile to be written after it, the end-of-turn token last."""
+
+    prompt: list[int]
+    completion: list[int]
+
+
+def fit_supervised(
+    model: Any,
+    lessons: Sequence[Lesson],
+    config: SftConfig,
+    folder: Path,
+    *,
+    pad_token: int,
+    seed: int,
+    resume: bool = False,
+    log: Callable[[Mapping[str, Any]], None] = lambda row: None,
+) -> None:
+    """Train the LoRA weights of `model` in place on the mean log-likelihood of the completions' tokens.
+
+    One pass over the lessons. Checkpoints are written to `folder`; with `resume` it goes on from the last whole one.
+    """
+    args = TrainingArguments(
+        output_dir=str(folder),
+        seed=seed,
+        num_train_epochs=config.n_epochs,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=20,
+        bf16=choose_dtype(config.dtype) is torch.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        logging_steps=config.log_every,
+        logging_nan_inf_filter=False,
+        save_steps=config.save_every,
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+    )
+    trainer = _CompletionTrainer(
+        model=model,
+        args=args,
+        train_dataset=list(lessons),
+        data_collator=lambda rows: _collate(rows, pad_token),
+        callbacks=[_Log(log)],
+    )
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    has_checkpoint = any((path / "trainer_state.json").is_file() for path in folder.glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=True if resume and has_checkpoint else None)
+
+
+class _CompletionTrainer(Trainer):  # type: ignore[misc]
+    """Computes the vocabulary's logits at the completions' positions only; they are a fifth of the work elsewhere."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *_: Any, **__: Any) -> torch.Tensor:
+        labels = inputs["labels"]
+        causal = model.get_base_model()
+        hidden = causal.model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+        ).last_hidden_state
+        wanted = labels[:, 1:] != IGNORED
+        logits = causal.lm_head(hidden[:, :-1][wanted]).float()
+        return torch.nn.functional.cross_entropy(logits, labels[:, 1:][wanted])
+
+
+class _Log(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, log: Callable[[Mapping[str, Any]], None]) -> None:
+        self._log = log
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self._log(
+                {
+                    "stage": "sft",
+                    "step": state.global_step,
+                    "n_steps": state.max_steps,
+                    "loss": round(float(logs["loss"]), 5),
+                    "learning_rate": float(logs["learning_rate"]),
+                }
+            )
+
+
+def _collate(rows: Sequence[Lesson], pad_token: int) -> dict[str, torch.Tensor]:
+    """Right-padded (n_rows, longest) tensors; labels are `IGNORED` but for the completion."""
+    longest = max(len(row.prompt) + len(row.completion) for row in rows)
+    ids = torch.full((len(rows), longest), pad_token)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    labels = torch.full((len(rows), longest), IGNORED)
+    for place, row in enumerate(rows):
+        n_prompt, end = len(row.prompt), len(row.prompt) + len(row.completion)
+        ids[place, :end] = torch.tensor(row.prompt + row.completion)
+        mask[place, :end] = 1
+        labels[place, n_prompt:end] = torch.tensor(row.completion)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
