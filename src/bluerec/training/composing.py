@@ -100,7 +100,9 @@ class ProfileComposer:
         shown = {name_product(title, n_words).casefold() for title in known for n_words in NEXT_WORDS}
         names = []
         for item in likely:
-            candidates = (name_product(self._title(item), n_words) for n_words in NEXT_WORDS)
+            # The kind of product where every name of it would be one title's.
+            kinds = self._table.dataset.item(int(item)).categories[-1:]
+            candidates = [*(name_product(self._title(item), n_words) for n_words in NEXT_WORDS), *kinds]
             name = next((name for name in candidates if name and not self._index.find_foreign(name, known)), "")
             if name and name.casefold() not in shown:
                 names.append(name)

@@ -1,0 +1,67 @@
+"""Profiles put together by rule: names of products, what is left out, and that the text retrieves what comes next."""
+
+import numpy as np
+import pytest
+from small_worlds import make_dataset
+
+from bluerec.data.histories import split_examples
+from bluerec.data.toy import build_world
+from bluerec.profiling.embedders import HashingEmbedder, embed_items
+from bluerec.rewards.title_index import TitleIndex
+from bluerec.training.composing import HEAD_WORDS, N_NEXT, ProfileComposer, name_product
+
+
+@pytest.mark.parametrize(
+    ("title", "n_words", "name"),
+    [
+        ("Halo 3: Limited Edition - Xbox 360", 4, "Halo 3 for Xbox 360"),
+        ("Wii Remote Controller [White]", 6, "Wii Remote Controller"),
+        ("The Legend of the Hidden Temple", 3, "The Legend"),
+        ("GBA 6-Pak Care Case - Game Boy Advance", 2, "GBA 6-Pak for Game Boy Advance"),
+        ("Curling Iron, 1 inch", 6, "Curling Iron"),
+        ("(((", 4, ""),
+        ("", 4, ""),
+    ],
+)
+def test_a_product_is_named_by_the_head_of_its_title_and_its_platform(title: str, n_words: int, name: str) -> None:
+    assert name_product(title, n_words) == name
+
+
+def compose(dataset, table=None):
+    examples = split_examples(dataset)
+    embedder = HashingEmbedder()
+    composer = ProfileComposer(examples, embedder, embed_items(dataset, embedder), TitleIndex(dataset.titles))
+    table = examples if table is None else table
+    return table, composer.compose(table)
+
+
+def test_the_latest_items_are_named_first_and_older_ones_left_out() -> None:
+    items = [f"i{number}" for number in range(8)]
+    dataset = make_dataset({"u": items[:6], "v": items[2:]}, items)
+    table, texts = compose(dataset)
+    row = table.user_ids.index("u")
+    titles = [dataset.titles[item] for item in table.history_rows(row)]
+    expected = [name_product(title, n) for title, n in zip(titles[::-1], HEAD_WORDS, strict=False)]
+    liked = texts[row].split(", and may want ")[0].rstrip(".")
+    assert liked == f" {expected[0]}, {expected[1]} and {expected[2]}"
+
+
+def test_what_may_come_next_is_what_others_took_and_no_title_of_the_catalogue() -> None:
+    world = build_world(n_users=150, n_items=60, seed=1)
+    table, texts = compose(world.dataset)
+    index = TitleIndex(world.dataset.titles)
+    coming = [text.partition(" may want ")[2] for text in texts]
+    assert np.mean([bool(part) for part in coming]) > 0.5
+    for row, part in enumerate(coming):
+        history = [world.dataset.titles[item] for item in table.history_rows(row)]
+        assert not index.find_foreign(f"may want {part}", history)
+        assert len(part.removesuffix(" next.").split(" or ")) <= N_NEXT
+
+
+def test_composed_profiles_retrieve_their_own_users_next_items() -> None:
+    world = build_world(n_users=300, n_items=80, seed=3)
+    table, texts = compose(world.dataset)
+    embedder = HashingEmbedder()
+    cosines = embedder.embed(texts, "profile") @ embed_items(world.dataset, embedder)[table.target_rows].T
+    own, others = np.diag(cosines), (cosines.sum(axis=1) - np.diag(cosines)) / (len(table) - 1)
+    assert (own > others).mean() > 0.6
