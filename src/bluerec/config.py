@@ -102,6 +102,7 @@ class SftConfig:
     n_users: int = _setting(4000, "train users whose profiles are imitated")
     n_epochs: int = _setting(1, "passes over them")
     batch_size: int = _setting(32, "users in an optimiser step")
+    micro_batch_size: int = _setting(8, "users that pass through the loss at once; bounds memory")
     learning_rate: float = _setting(5e-4, "peak learning rate; it falls as a cosine")
     dtype: str = _setting("auto", "precision of the matrix products: float32, bfloat16, or auto (the faster)")
     save_every: int = _setting(50, "steps between checkpoints")
@@ -243,6 +244,10 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         ),
         (config.sft.source not in SFT_SOURCES, f"sft.source={config.sft.source!r}: {', '.join(SFT_SOURCES)}"),
         (config.sft.dtype not in PRECISIONS, f"sft.dtype={config.sft.dtype!r}: {', '.join(PRECISIONS)}"),
+        (
+            config.sft.micro_batch_size < 1 or config.sft.batch_size % config.sft.micro_batch_size != 0,
+            f"sft.batch_size={config.sft.batch_size} must be a multiple of sft.micro_batch_size",
+        ),
         (
             min(config.sft.n_users, config.sft.n_epochs, config.sft.batch_size, config.sft.save_every) < 1,
             "sft: n_users, n_epochs, batch_size and save_every must be at least 1",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -14,6 +15,8 @@ from bluerec.config import SftConfig
 from bluerec.profiling.precision import choose_dtype
 
 IGNORED = -100
+# Micro-batches among whose lessons is sorted by length.
+MICRO_BATCHES_SORTED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,10 @@ class Lesson:
 
     prompt: list[int]
     completion: list[int]
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.prompt) + len(self.completion)
 
 
 def fit_supervised(
@@ -43,7 +50,9 @@ def fit_supervised(
         output_dir=str(folder),
         seed=seed,
         num_train_epochs=config.n_epochs,
-        per_device_train_batch_size=config.batch_size,
+        # A row of the data is a micro-batch already.
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=20,
@@ -62,8 +71,8 @@ def fit_supervised(
     trainer = _CompletionTrainer(
         model=model,
         args=args,
-        train_dataset=list(lessons),
-        data_collator=lambda rows: _collate(rows, pad_token),
+        train_dataset=group_by_length(lessons, config.micro_batch_size, seed),
+        data_collator=lambda rows: _collate(rows[0], pad_token),
         callbacks=[_Log(log)],
     )
     from transformers.trainer_callback import PrinterCallback
@@ -73,8 +82,27 @@ def fit_supervised(
     trainer.train(resume_from_checkpoint=True if resume and has_checkpoint else None)
 
 
+def group_by_length(lessons: Sequence[Lesson], size: int, seed: int) -> list[list[Lesson]]:
+    """Micro-batches of `size` lessons of similar length, so that little is padding; a smaller last one is left out.
+
+    The lessons are shuffled, and sorted by length within stretches only, so that each step still sees all lengths.
+    """
+    order = np.random.default_rng(seed).permutation(len(lessons))
+    stretch = size * MICRO_BATCHES_SORTED
+    batches = []
+    for start in range(0, len(order), stretch):
+        part = sorted(order[start : start + stretch], key=lambda row: lessons[row].n_tokens)
+        batches += [[lessons[row] for row in part[first : first + size]] for first in range(0, len(part), size)]
+    return [batch for batch in batches if len(batch) == size] or batches
+
+
 class _CompletionTrainer(Trainer):  # type: ignore[misc]
     """Computes the vocabulary's logits at the completions' positions only; they are a fifth of the work elsewhere."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Our loss is a mean over the micro-batch; otherwise the trainer takes it for a sum and does not divide it.
+        self.model_accepts_loss_kwargs = False
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *_: Any, **__: Any) -> torch.Tensor:
         labels = inputs["labels"]
@@ -106,12 +134,12 @@ class _Log(TrainerCallback):  # type: ignore[misc]
 
 def _collate(rows: Sequence[Lesson], pad_token: int) -> dict[str, torch.Tensor]:
     """Right-padded (n_rows, longest) tensors; labels are `IGNORED` but for the completion."""
-    longest = max(len(row.prompt) + len(row.completion) for row in rows)
+    longest = max(row.n_tokens for row in rows)
     ids = torch.full((len(rows), longest), pad_token)
     mask = torch.zeros((len(rows), longest), dtype=torch.long)
     labels = torch.full((len(rows), longest), IGNORED)
     for place, row in enumerate(rows):
-        n_prompt, end = len(row.prompt), len(row.prompt) + len(row.completion)
+        n_prompt, end = len(row.prompt), row.n_tokens
         ids[place, :end] = torch.tensor(row.prompt + row.completion)
         mask[place, :end] = 1
         labels[place, n_prompt:end] = torch.tensor(row.completion)
