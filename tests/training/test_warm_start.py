@@ -34,8 +34,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict:
         "embedder": {"model": "hashing"},
         "embedding_reward": {"n_random": 8, "n_popular": 4, "n_references": 4},
         "choice_reward": {"weight": 0.0},
-        "sft": {"n_users": 24, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 3e-2, "dtype": "float32", "save_every": 2,
-                "log_every": 1},
+        "sft": {"n_users": 24, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 3e-2, "dtype": "float32",
+                "save_every": 2, "log_every": 1},
         "train": {"stages": ["sft"], "lora_rank": 4, "n_steps": 1, "users_per_step": 2, "users_per_micro_batch": 1,
                   "group_size": 2, "rollout_dtype": "float32", "learning_rate": 1e-6},
     }  # fmt: skip
