@@ -11,6 +11,7 @@ from bluerec.config import Config
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset
 from bluerec.profiling.models import Profiler, save_adapter
+from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.runs import RunFolder
@@ -65,6 +66,8 @@ def run_warm_start(
     ]
     say(f"warm start: imitating {len(lessons)} of them, {len(texts) - len(lessons)} are too long")
     set_seed(config.train.seed)
+    # The weights that stay as they are; those of the adapter are in float32 whatever these are in.
+    profiler.model.to(choose_dtype(config.sft.dtype))
     model = prepare_lora(profiler, adapter, config)
     folder.mkdir(exist_ok=True)
 
