@@ -1,0 +1,139 @@
+"""The application: routes, errors, health and metrics put together around a store and a recommender."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from bluerec import __version__
+from bluerec.errors import BluerecError
+from bluerec.serving import routes, studio
+from bluerec.serving.access import PrincipalOf, Service, Sessions, fail
+from bluerec.serving.keys import KeyRing
+from bluerec.serving.limits import Guard, Limits, RateLimiter, TooLarge
+from bluerec.serving.metrics import Metrics, log
+from bluerec.serving.ports import ProfileStore, ReasonedRecommender
+from bluerec.serving.worker import Generate, ProfileWorker
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+# What searches and reads at the same time: more threads than this only wait for the same two cores.
+_THREADS = 8
+
+
+def build_app(
+    store: ProfileStore,
+    recommender: ReasonedRecommender,
+    keys: KeyRing,
+    *,
+    generate: Generate | None = None,
+    limits: Limits | None = None,
+    hosts: Iterable[str] = LOOPBACK_HOSTS,
+) -> FastAPI:
+    """The service as an ASGI application. `hosts` are the names that it answers for (none: any).
+
+    `generate` writes the profiles of the queue; without it jobs stay queued, for another process.
+    """
+    limits = limits or Limits()
+    metrics = Metrics()
+    rates = RateLimiter(limits.requests_per_second, limits.burst)
+    service = Service(store, recommender, keys, limits, metrics, Sessions(), rates)
+    worker = ProfileWorker(store, generate, metrics) if generate else None
+
+    @asynccontextmanager
+    async def live(app: FastAPI) -> AsyncIterator[None]:
+        from anyio import to_thread
+
+        to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        if worker:
+            worker.start()
+        yield
+        if worker:
+            worker.stop()
+
+    app = FastAPI(
+        title="bluerec",
+        version=__version__,
+        description="Profiles that people read, correct and delete, and what they bring.",
+        lifespan=live,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.include_router(routes.router)
+    app.include_router(studio.router)
+    studio.mount_static(app)
+    _add_health(app, service, worker)
+    _add_errors(app)
+    app.add_middleware(Guard, limits=limits, metrics=metrics, hosts=frozenset(hosts))
+    return app
+
+
+def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) -> None:
+    @app.get("/health/live", summary="The process answers")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @app.get("/health/ready", summary="The store can be read and the worker runs", responses=routes.ERRORS)
+    def ready() -> dict[str, str]:
+        try:
+            service.store.user_ids("", 1)
+        except (BluerecError, OSError, RuntimeError, ValueError) as error:
+            raise fail(503, "store", "the store cannot be read; see the log") from error
+        if worker and not worker.is_alive:
+            raise fail(503, "worker", "the worker that writes profiles has ended; restart the service")
+        return {"status": "ready"}
+
+    @app.get("/metrics", summary="Counters for Prometheus", responses=routes.ERRORS, response_class=Response)
+    def metrics(principal: PrincipalOf) -> Response:
+        if not principal.sees_everybody:
+            raise fail(403, "scope", "this needs a key of scope reader or admin")
+        service.metrics.queued.set(sum(job.state in ("queued", "running") for job in service.store.jobs()))
+        return Response(service.metrics.render(), media_type=service.metrics.content_type)
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every failure has one shape, and none repeats what was sent or what an exception says."""
+
+    def answer(request: Request, status: int, code: str, message: str, **more: Any) -> Response:
+        if request.scope["path"].startswith("/studio") and request.headers.get("accept", "").startswith("text/html"):
+            return studio.show_failure(request, status, message)
+        return JSONResponse({"error": {"code": code, "message": message}}, status, **more)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        detail = getattr(error, "detail", None)
+        known = detail if isinstance(detail, dict) else {"code": "http", "message": str(detail)}
+        status = getattr(error, "status_code", 500)
+        return answer(request, status, known["code"], known["message"], headers=getattr(error, "headers", None))
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
+        parts = [str(part) for part in first.get("loc", ())]
+        where = ".".join(part for part in parts if part.isascii() and part.isidentifier())[:100]
+        return answer(request, 422, "invalid", f"{where}: {first.get('type', 'invalid')}; see /openapi.json")
+
+    async def on_bluerec(request: Request, error: Exception) -> Response:
+        log("store refused", level=logging.WARNING, exception=type(error).__name__)
+        return answer(request, 503, "store", "the store could not do this; see the log and run: bluerec doctor")
+
+    async def on_large(request: Request, error: Exception) -> Response:
+        return answer(request, 413, "size", "the body is too large")
+
+    async def on_defect(request: Request, error: Exception) -> Response:
+        return answer(request, 500, "defect", "a defect of the service; the log has its place")
+
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        HTTPException: on_http,
+        RequestValidationError: on_invalid,
+        BluerecError: on_bluerec,
+        TooLarge: on_large,
+        Exception: on_defect,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

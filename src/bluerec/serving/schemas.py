@@ -1,0 +1,165 @@
+"""The shapes of requests and answers, with the examples that OpenAPI shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from bluerec.serving.ports import Job, ProfileVersion, Reasoned
+from bluerec.types import Item
+
+MAX_ID_CHARACTERS = 256
+MAX_PROFILE_CHARACTERS = 20_000
+MAX_ROWS = 10_000
+EXAMPLE_TEXT = "Turn-based strategy for the PC. Sometimes a racing game with friends."
+
+
+def _check_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("not valid Unicode text") from error
+    if not text.strip():
+        raise ValueError("the text is empty")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_PROFILE_CHARACTERS), AfterValidator(_check_text)]
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS), AfterValidator(_check_text)]
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProfileText(Strict):
+    """A profile as its owner wants it."""
+
+    text: Text = Field(examples=[EXAMPLE_TEXT])
+
+
+class RevertTo(Strict):
+    """The version to go back to."""
+
+    version: int = Field(ge=1, le=2**31 - 1, examples=[1])
+
+
+class InteractionIn(Strict):
+    """One new event; `timestamp` in Unix seconds."""
+
+    item_id: Identifier = Field(examples=["i0007"])
+    timestamp: int = Field(ge=0, le=2**40, examples=[1_700_000_000])
+    rating: float | None = Field(default=None, ge=-1e6, le=1e6, examples=[5.0], allow_inf_nan=False)
+    review_title: str | None = Field(default=None, max_length=1_000)
+    review_text: str | None = Field(default=None, max_length=20_000)
+
+
+class InteractionsIn(Strict):
+    """New events of one user."""
+
+    interactions: list[InteractionIn] = Field(min_length=1, max_length=MAX_ROWS)
+
+
+class FreeText(Strict):
+    """Recommendations for any text: a pasted profile, or a wish."""
+
+    text: Text = Field(examples=["Cosy farming games for the handheld."])
+    k: int = Field(default=10, ge=1, le=100)
+
+
+class ItemOut(BaseModel):
+    """An item of the catalogue; every text of it comes from strangers."""
+
+    item_id: str
+    title: str
+    categories: list[str] = []
+    brand: str | None = None
+    price: float | None = None
+
+
+class ProfileOut(BaseModel):
+    """One version of a profile. `locked` sentences were written by a person and survive a rewrite."""
+
+    user_id: str = Field(examples=["u0001"])
+    version: int = Field(examples=[3])
+    text: str = Field(examples=[EXAMPLE_TEXT])
+    sentences: list[str]
+    locked: list[str]
+    writer: str = Field(examples=["person"])
+    created_at: float = Field(examples=[1_700_000_000.0])
+    edited: bool
+
+
+class RecommendationOut(BaseModel):
+    """One item of a list with its reason. Scores stay inside: they would tell more than the ranks."""
+
+    rank: int = Field(examples=[1])
+    item: ItemOut
+    sentence: str = Field(examples=["Turn-based strategy for the PC."])
+    evidence: list[ItemOut]
+
+
+class RecommendationsOut(BaseModel):
+    """A list, and the version of the profile that brought it (none for free text)."""
+
+    version: int | None
+    recommendations: list[RecommendationOut]
+
+
+class JobOut(BaseModel):
+    """A profile that is to be written."""
+
+    job_id: str
+    user_id: str
+    state: str = Field(examples=["queued"])
+    created_at: float
+    error: str | None = None
+
+
+class Failure(BaseModel):
+    """What went wrong, in one line that names the remedy."""
+
+    error: dict[str, Any] = Field(examples=[{"code": "unknown-user", "message": "no such user, or no profile yet"}])
+
+
+def show_item(item: Item) -> ItemOut:
+    """An item as the API tells it."""
+    return ItemOut(
+        item_id=item.item_id, title=item.title, categories=list(item.categories), brand=item.brand, price=item.price
+    )
+
+
+def show_profile(user_id: str, version: ProfileVersion) -> ProfileOut:
+    """A version as the API tells it."""
+    return ProfileOut(
+        user_id=user_id,
+        version=version.version,
+        text=version.text,
+        sentences=list(version.sentences),
+        locked=list(version.locked),
+        writer=version.writer,
+        created_at=version.created_at,
+        edited=version.edited,
+    )
+
+
+def show_list(version: int | None, found: list[Reasoned]) -> RecommendationsOut:
+    """A list as the API tells it."""
+    rows = [
+        RecommendationOut(
+            rank=row.rank,
+            item=show_item(row.item),
+            sentence=row.sentence,
+            evidence=[show_item(item) for item in row.evidence],
+        )
+        for row in found
+    ]
+    return RecommendationsOut(version=version, recommendations=rows)
+
+
+def show_job(job: Job) -> JobOut:
+    """A job as the API tells it."""
+    return JobOut(job_id=job.job_id, user_id=job.user_id, state=job.state, created_at=job.created_at, error=job.error)

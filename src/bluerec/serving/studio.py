@@ -1,0 +1,262 @@
+"""The page: choose a user, read and edit the profile, see the list move, go back, take it along, delete it.
+
+Rendered on the server and complete without scripts; the script only makes the list move while one types. Forms are
+answered only where the browser says that they come from this page.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.staticfiles import StaticFiles
+
+from bluerec.serving.access import (
+    SESSION_COOKIE,
+    SESSION_SECONDS,
+    Service,
+    check_rate,
+    check_user_id,
+    fail,
+    get_service,
+)
+from bluerec.serving.keys import Principal
+from bluerec.serving.routes import delete_everything, require_profile, revert_to, save_text
+from bluerec.serving.schemas import Text
+from bluerec.serving.views import build_comparison, build_preview, build_user_page
+
+WEB_FOLDER = Path(__file__).parent / "web"
+N_LISTED = 60
+_AT_ONCE = 303
+_SAFE_SITES = ("same-origin", "none")
+
+
+def _show_day(seconds: float) -> str:
+    """A date for people; positions, which are no times, stay numbers."""
+    if seconds < 100_000_000:
+        return f"{seconds:g}"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y")
+
+
+def _show_moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y, %H:%M UTC")
+
+
+def _quote_id(text: str) -> str:
+    """An id inside a path. A slash is escaped too, and a bare dot, which a browser would take for a folder."""
+    return quote(text, safe="").replace(".", "%2E")
+
+
+templates = Environment(
+    loader=FileSystemLoader(WEB_FOLDER),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.filters.update(day=_show_day, moment=_show_moment, in_path=_quote_id)
+router = APIRouter(prefix="/studio", include_in_schema=False)
+
+
+def mount_static(app: FastAPI) -> None:
+    """The style sheet and the script, from this package."""
+    app.mount("/static", StaticFiles(directory=WEB_FOLDER / "static"), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse("/studio", 307)
+
+
+def render(name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page from a template; everything in it is escaped."""
+    return HTMLResponse(templates.get_template(name).render(principal=None, **values), status)
+
+
+def show_failure(request: Request, status: int, message: str) -> HTMLResponse:
+    """A failure as a page; strangers get the sign-in form."""
+    return render("sign-in.html" if status == 401 else "failure.html", status, message=message if status != 401 else "")
+
+
+async def find_visitor(request: Request) -> Principal:
+    """Who is signed in. 401 without a session; 403 for a form that another site has sent."""
+    if request.method != "GET":
+        _check_origin(request)
+    service = get_service(request)
+    principal = service.sessions.find(request.cookies.get(SESSION_COOKIE))
+    if principal is None or not service.keys.holds(principal):
+        raise fail(401, "no-session", "sign in first")
+    request.scope["key_id"] = principal.key_id
+    check_rate(service, principal.key_id)
+    return principal
+
+
+def _check_origin(request: Request) -> None:
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is not None and site not in _SAFE_SITES:
+        raise fail(403, "cross-site", "this form was not sent by this page")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise fail(403, "cross-site", "this form was not sent by this page")
+    if site is None and origin is None:
+        raise fail(403, "cross-site", "the browser does not say where this form comes from")
+
+
+Visitor = Annotated[Principal, Depends(find_visitor)]
+ServiceOf = Annotated[Service, Depends(get_service)]
+
+
+def _open_user(user_id: str, visitor: Visitor) -> str:
+    user_id = check_user_id(user_id)
+    if not visitor.may_read(user_id):
+        raise fail(404, "unknown-user", "no such user")
+    return user_id
+
+
+def _change_user(user_id: str, visitor: Visitor) -> str:
+    user_id = _open_user(user_id, visitor)
+    if not visitor.may_write(user_id):
+        raise fail(403, "scope", "your key reads only; sign in with another to change a profile")
+    return user_id
+
+
+OpenUser = Annotated[str, Depends(_open_user)]
+ChangeUser = Annotated[str, Depends(_change_user)]
+ProfileField = Annotated[Text, Form()]
+
+
+@router.get("/sign-in")
+async def sign_in_by_link(service: ServiceOf, token: str = "") -> Response:
+    """The link that the server prints at its start: the token is exchanged for a cookie and leaves the address bar."""
+    return _sign_in(service, token)
+
+
+@router.post("/sign-in")
+async def sign_in(request: Request, service: ServiceOf, token: Annotated[str, Form(max_length=200)] = "") -> Response:
+    _check_origin(request)
+    return _sign_in(service, token)
+
+
+def _sign_in(service: Service, token: str) -> Response:
+    check_rate(service, "sign-in")
+    principal = service.keys.find(token.strip())
+    if principal is None:
+        message = "No key has this token. The server prints a link when it starts." if token else ""
+        return render("sign-in.html", 401, message=message)
+    response = RedirectResponse("/studio", _AT_ONCE)
+    response.set_cookie(
+        SESSION_COOKIE, service.sessions.begin(principal), max_age=SESSION_SECONDS, httponly=True, samesite="strict",
+        path="/studio",
+    )  # fmt: skip
+    return response
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, service: ServiceOf, _: Visitor) -> Response:
+    service.sessions.end(request.cookies.get(SESSION_COOKIE))
+    response = RedirectResponse("/studio", _AT_ONCE)
+    response.delete_cookie(SESSION_COOKIE, path="/studio")
+    return response
+
+
+@router.get("")
+def choose(
+    service: ServiceOf, visitor: Visitor, q: Annotated[str, Query(max_length=256)] = "", deleted: bool = False
+) -> Response:
+    if visitor.user_id is not None:
+        if deleted or service.store.profile(visitor.user_id) is None:
+            return render("failure.html", message="There is no profile for this key.")
+        return RedirectResponse(f"/studio/users/{_quote_id(visitor.user_id)}", _AT_ONCE)
+    users = list(service.store.user_ids(q, N_LISTED + 1))
+    return render("choose.html", users=users[:N_LISTED], more=len(users) > N_LISTED, query=q, deleted=deleted)
+
+
+@router.get("/users/{user_id}")
+def show_user(
+    service: ServiceOf, visitor: Visitor, user_id: OpenUser, said: Annotated[str, Query(max_length=20)] = ""
+) -> Response:
+    return _show(service, visitor, user_id, said=said)
+
+
+def _show(service: Service, visitor: Principal, user_id: str, text: str | None = None, said: str = "") -> HTMLResponse:
+    page = build_user_page(service, user_id, require_profile(service, user_id), text)
+    return render("user.html", page=page, can_write=visitor.may_write(user_id), said=said)
+
+
+@router.post("/users/{user_id}/preview")
+def preview(
+    request: Request, service: ServiceOf, visitor: Visitor, user_id: ChangeUser, text: ProfileField
+) -> Response:
+    """The list that a text would bring, saved nowhere: JSON for the script, else the whole page."""
+    if len(text) > service.limits.max_profile_characters:
+        raise fail(413, "size", f"a profile has at most {service.limits.max_profile_characters} characters")
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse(build_preview(service, user_id, require_profile(service, user_id), text))
+    return _show(service, visitor, user_id, text)
+
+
+@router.post("/users/{user_id}/save")
+def save(service: ServiceOf, user_id: ChangeUser, text: ProfileField) -> Response:
+    save_text(service, user_id, text)
+    return _back(user_id, "saved")
+
+
+@router.post("/users/{user_id}/revert")
+def go_back(service: ServiceOf, user_id: ChangeUser, version: Annotated[int, Form(ge=1, le=2**31 - 1)]) -> Response:
+    revert_to(service, user_id, version)
+    return _back(user_id, "reverted")
+
+
+@router.post("/users/{user_id}/steer")
+def steer(
+    service: ServiceOf,
+    visitor: Visitor,
+    user_id: ChangeUser,
+    item_id: Annotated[str, Form(max_length=256)],
+    more: Annotated[bool, Form()],
+) -> Response:
+    """`More like this` and `not this` are edits that the user sees before anything is saved."""
+    profile = require_profile(service, user_id)
+    if service.store.item(item_id) is None:
+        raise fail(404, "unknown-item", "no such item")
+    change = service.recommender.more_like if more else service.recommender.not_this
+    return _show(service, visitor, user_id, change(profile.text, item_id), said="steered")
+
+
+@router.get("/users/{user_id}/versions/{before}/{after}")
+def compare(service: ServiceOf, visitor: Visitor, user_id: OpenUser, before: int, after: int) -> Response:
+    known = {version.version: version for version in service.store.versions(user_id)}
+    if before not in known or after not in known:
+        raise fail(404, "unknown-version", "this user has no such version")
+    comparison = build_comparison(service, user_id, known[before], known[after])
+    return render("compare.html", comparison=comparison, can_write=visitor.may_write(user_id))
+
+
+@router.get("/users/{user_id}/export")
+def export(service: ServiceOf, user_id: OpenUser) -> Response:
+    require_profile(service, user_id)
+    content = json.dumps(service.store.export_user(user_id), ensure_ascii=False, indent=1)
+    headers = {"Content-Disposition": 'attachment; filename="profile.json"'}
+    return Response(content.encode("utf-8", "replace"), media_type="application/json", headers=headers)
+
+
+@router.get("/users/{user_id}/delete")
+def ask_delete(service: ServiceOf, user_id: ChangeUser) -> Response:
+    require_profile(service, user_id)
+    return render("delete.html", user_id=user_id, message="")
+
+
+@router.post("/users/{user_id}/delete")
+def delete(service: ServiceOf, user_id: ChangeUser, confirm: Annotated[str, Form(max_length=256)] = "") -> Response:
+    if confirm != user_id:
+        return render("delete.html", 422, user_id=user_id, message="That is not the user's id; nothing was deleted.")
+    return render("deleted.html", user_id=user_id, receipt=delete_everything(service, user_id))
+
+
+def _back(user_id: str, said: str) -> Response:
+    return RedirectResponse(f"/studio/users/{_quote_id(user_id)}?said={said}", _AT_ONCE)
