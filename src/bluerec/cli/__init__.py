@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-VERBS = ("prepare", "write", "train", "evaluate", "report", "show", "download", "demo", "doctor")
+VERBS = ("prepare", "write", "train", "evaluate", "bench", "report", "show", "download", "demo", "doctor")
 
 
 def _show_version(wanted: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from bluerec.data.profiles import load_profiles
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.metrics import METRIC_NAMES
 from bluerec.evaluation.protocol import rank_targets
+from bluerec.evaluation.rankers import Ranker
 from bluerec.evaluation.vector_rankers import ItemSpace, Queries, VectorRanker, stored_queries, sum_queries
 from bluerec.types import Embedder, Float32Array
 
@@ -104,15 +105,25 @@ def choose_fusion_weight(
             f"only {len(known)} validation users have one, {MIN_VALIDATION_USERS} are needed to choose it."
         )
     own = stored_queries(known.example_ids, space.place(profiles.embed(known, embedder)))
-    rankers = [VectorRanker(str(weight), space, sum_queries(history, own, weight)) for weight in FUSION_WEIGHTS]
-    ranking = rank_targets(known, rankers, (FULL_POOL,))
-    column = METRIC_NAMES.index(_CHOSEN_BY)
-    scores = [ranking.values(ranker.name, FULL_POOL)[:, column].mean() for ranker in rankers]
-    weight = FUSION_WEIGHTS[int(np.argmax(scores))]
+    weight = find_best_weight(
+        known, FUSION_WEIGHTS, lambda weight: VectorRanker(str(weight), space, sum_queries(history, own, weight))
+    )
     return weight, (
         f"{profiles.name}: profiles are fused with the history at weight {weight}, "
         f"chosen by NDCG@10 on {len(known)} validation users."
     )
+
+
+def find_best_weight(known: ExampleTable, weights: Sequence[float], build: Callable[[float], Ranker]) -> float:
+    """The weight whose ranker has the best NDCG@10 on these users (full catalogue, seen items masked); ties: smallest.
+
+    Rankers must have different names.
+    """
+    rankers = [build(weight) for weight in weights]
+    ranking = rank_targets(known, rankers, (FULL_POOL,))
+    column = METRIC_NAMES.index(_CHOSEN_BY)
+    scores = [ranking.values(ranker.name, FULL_POOL)[:, column].mean() for ranker in rankers]
+    return weights[int(np.argmax(scores))]
 
 
 def _parse_argument(argument: str) -> tuple[str, Path]:

@@ -76,16 +76,22 @@ def rank_targets(
     mask_seen: bool = True,
     chunk_size: int = CHUNK_SIZE,
     progress: Progress | None = None,
+    negatives: IntArray | None = None,
 ) -> Ranking:
     """Rank the target of every example. `progress` is told the examples done and in all.
 
+    `negatives` (n_examples, n_largest_pool) may be given where they were sampled before, with the same seed and mask.
     Raises `DataError` if a ranker gives a score that is not a finite number, or too few of them.
     """
     ranks = np.zeros((len(rankers), len(pools), len(table)), dtype=np.int64)
     n_candidates = np.zeros((len(pools), len(table)), dtype=np.int64)
     for start in range(0, len(table), chunk_size):
         rows = np.arange(start, min(start + chunk_size, len(table)))
-        chunk = _Chunk(table.take(rows), pools, seed, mask_seen)
+        chosen = table.take(rows)
+        sampled = None if negatives is None else negatives[rows]
+        if sampled is None:
+            sampled = sample_negatives(chosen, find_largest_pool(pools), seed=seed, mask_seen=mask_seen)
+        chunk = _Chunk(chosen, pools, sampled, mask_seen)
         n_candidates[:, rows] = chunk.count_candidates()
         for place, ranker in enumerate(rankers):
             ranks[place, :, rows] = chunk.rank(ranker).T
@@ -94,18 +100,22 @@ def rank_targets(
     return Ranking(table, tuple(ranker.name for ranker in rankers), tuple(pools), ranks, n_candidates)
 
 
+def find_largest_pool(pools: Sequence[str]) -> int:
+    """Negatives of the largest sampled pool, 0 if there is none."""
+    return max((int(pool) for pool in pools if pool != FULL_POOL), default=0)
+
+
 class _Chunk:
     """Some examples with their pools and their mask, against which every ranker is measured."""
 
-    def __init__(self, table: ExampleTable, pools: Sequence[str], seed: int, mask_seen: bool) -> None:
+    def __init__(self, table: ExampleTable, pools: Sequence[str], negatives: IntArray, mask_seen: bool) -> None:
         self._table = table
         self._pools = pools
         self._targets = table.target_rows
         self._rows = np.arange(len(table))
         no_places = np.zeros(0, dtype=np.int64)
         self._masked = find_seen(table) if mask_seen else (no_places, no_places)
-        n_largest = max((int(pool) for pool in pools if pool != FULL_POOL), default=0)
-        self._negatives = sample_negatives(table, n_largest, seed=seed, mask_seen=mask_seen)
+        self._negatives = negatives
 
     def count_candidates(self) -> IntArray:
         """Candidates (n_pools, n_examples) of each example, the target included."""

@@ -68,10 +68,10 @@ def load_report_inputs(paths: Sequence[str | Path]) -> tuple[list[Results], list
 
 def build_report(report: Report) -> str:
     """The whole page as HTML."""
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = read_asset("report.css"), read_asset("report.js")
     compared = comparisons.combine_results(report.results)
     return (
-        _environment()
+        build_environment()
         .get_template("report.html.j2")
         .render(
             title=report.title or _name(compared, report.runs),
@@ -98,7 +98,7 @@ def save_report(report: Report, path: str | Path) -> None:
         partial.write_text(page, encoding="utf-8")
 
 
-def _environment() -> Environment:
+def build_environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("bluerec.evaluation", _TEMPLATES),
         autoescape=True,
@@ -135,7 +135,7 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup) else clean_text(str(value))
 
 
-def _asset(name: str) -> str:
+def read_asset(name: str) -> str:
     return (resources.files("bluerec.evaluation") / _TEMPLATES / name).read_text(encoding="utf-8")
 
 

@@ -1,0 +1,152 @@
+"""The verb `bench`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bluerec.cli import console
+from bluerec.cli.options import JsonOption, OfflineOption, SetOption
+from bluerec.config import Config, load_config
+from bluerec.data.histories import ExampleTable
+from bluerec.data.tables import Dataset
+from bluerec.errors import ConfigError
+from bluerec.evaluation.bench_config import BenchConfig, BenchExternal, BenchProfiles, load_bench
+from bluerec.evaluation.bench_page import save_bench_page
+from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
+from bluerec.evaluation.bench_table import HEADLINE, order_systems, pick, render_markdown
+from bluerec.evaluation.lineup import Vectors
+from bluerec.runs import atomic_path, check_writable, describe_environment
+
+PAGE_FILE, MARKDOWN_FILE = "bench.html", "bench.md"
+
+
+def bench_command(
+    benchmark: Annotated[Path, typer.Argument(metavar="CONFIG", help="A benchmark, e.g. configs/bench/plain.toml.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The folder of the run; finished cells are kept.")],
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder with the prepared data sets.")] = Path(
+        "data"
+    ),
+    external: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--external",
+            metavar="NAME[@DATA]=RANKS.parquet",
+            help="Ranks or scored lists of another system; repeat for more. DATA is needed where there are several.",
+        ),
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the tables to this page.")] = None,
+    settings: SetOption = None,
+    offline: OfflineOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Compare systems on data sets, protocols and pools: one table with intervals, one page, all ranks.
+
+    A stopped run goes on where it was. A cell is measured anew only if its data, users, profiles or system changed.
+    """
+    config = load_bench(benchmark)
+    config = replace(config, externals=(*config.externals, *(_parse_external(text, config) for text in external or ())))
+    model_settings = load_config(None, settings or ())
+    for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
+        check_writable(path)
+    models = _Models(model_settings, offline)
+    bench = Bench(config, data, out, models.embed, models.write, console.say)
+    results = bench.run(_identify(config, benchmark, model_settings))
+    page = render_markdown(results)
+    for path in (out / MARKDOWN_FILE, *([markdown] if markdown else [])):
+        with atomic_path(path) as partial:
+            partial.write_text(page, encoding="utf-8")
+    save_bench_page(results, out / PAGE_FILE)
+    if json:
+        console.print_json(results)
+    else:
+        _print_results(results)
+    console.say(f"table: {out / BENCH_FILE}, page: {out / PAGE_FILE}, ranks of every user: {out / 'cells'}")
+
+
+class _Models:
+    """The models of a run, loaded when they are first needed."""
+
+    def __init__(self, settings: Config, offline: bool) -> None:
+        self._settings = settings
+        self._offline = offline
+        self._embedder: Any = None
+
+    def embed(self, dataset: Dataset) -> Vectors:
+        from bluerec.profiling.embedders import embed_items, load_embedder
+
+        if self._embedder is None:
+            self._embedder = load_embedder(self._settings.embedder, offline=self._offline, announce=console.say)
+        with console.progress("embedding items") as tell:
+            return Vectors(self._embedder, embed_items(dataset, self._embedder, progress=tell))
+
+    def write(self, wanted: BenchProfiles, table: ExampleTable, path: Path) -> None:
+        """Write the profiles of an adapter; a stopped run goes on where it was."""
+        from bluerec.profiling.models import choose_adapter, load_profiler
+        from bluerec.profiling.writers import LocalWriter, write_profiles
+
+        profiler = self._settings.profiler
+        profiler = replace(
+            profiler, model=wanted.model or profiler.model, template=wanted.template or profiler.template
+        )
+        adapter = choose_adapter(wanted.adapter, profiler.model)
+        loaded = load_profiler(profiler.model, adapter=adapter, offline=self._offline, announce=console.say)
+        console.say(f"writing {len(table)} profiles {wanted.name!r} with {loaded.label}")
+        writer = LocalWriter(loaded, profiler, seed=wanted.seed)
+        with console.progress(f"writing profiles {wanted.name}") as tell:
+            write_profiles(table, writer, profiler, loaded.count_tokens, path, progress=tell)
+
+
+def _parse_external(text: str, config: BenchConfig) -> BenchExternal:
+    name, separator, path = text.partition("=")
+    name, _, data = name.partition("@")
+    if not separator or not name or not path:
+        raise ConfigError(f"--external {text!r}: expected NAME=RANKS.parquet or NAME@DATA=RANKS.parquet")
+    known = [entry.name for entry in config.data]
+    if not data and len(known) > 1:
+        raise ConfigError(f"--external {text!r}: of which data set? write {name}@{known[0]}={path}")
+    data = data or known[0]
+    if data not in known:
+        raise ConfigError(f"--external {text!r}: no data set {data!r}; choose from {', '.join(known)}")
+    return BenchExternal(name, data, path, config.protocols[0], config.masks[0])
+
+
+def _identify(config: BenchConfig, path: Path, settings: Config) -> dict[str, Any]:
+    environment = describe_environment()
+    externals = "".join(f" --external {entry.name}@{entry.data}=RANKS.parquet" for entry in config.externals)
+    return {
+        "name": config.name,
+        "title": config.title,
+        "config": config.as_dict(),
+        "config_digest": digest_bench(config),
+        "settings_digest": settings.digest,
+        "seed": config.seed,
+        "caveats": {entry.name: entry.caveat for entry in config.data if entry.caveat},
+        "sources": [entry.name for entry in config.data if entry.is_source],
+        # Folders are left out: they belong to one machine, and the results to nobody's.
+        "command": f"bluerec bench {path.name} --data DATA --out RUN{externals}",
+        "commit": environment["commit"],
+        "created": environment["started"],
+        "versions": environment["versions"],
+        "platform": environment["platform"],
+        "cpu_count": environment["cpu_count"],
+    }
+
+
+def _print_results(results: dict[str, Any]) -> None:
+    for arena in results["arenas"]:
+        where = {key: arena[key] for key in ("dataset", "protocol", "mask")}
+        lines = []
+        for system in order_systems(results, **where):
+            line = {"system": system}
+            for pool in arena["pools"]:
+                found = pick(results["rows"], system=system, pool=pool, metric=HEADLINE, **where)
+                line[pool] = f"{found[0]['mean']:.4f}" if found else "-"
+            lines.append(line)
+        title = f"{', '.join(where.values())}: NDCG@10 of {arena['n_users']:,} users, by pool"
+        console.print_table(lines, title=title)
+    for note in results["notes"]:
+        console.say(f"note: {note}")

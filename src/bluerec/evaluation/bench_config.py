@@ -1,0 +1,161 @@
+"""What a benchmark compares: systems, data sets, protocols, pools; read from strict TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bluerec.data.candidates import parse_pools
+from bluerec.data.histories import PROTOCOLS
+from bluerec.errors import ConfigError
+from bluerec.evaluation.lineup import BEST_HISTORY
+
+TEMPLATE_SET = "template"
+MASKS = ("masked", "unmasked")
+
+
+@dataclass(frozen=True, slots=True)
+class BenchData:
+    """A data set: a folder below `--data`. `max_users` 0 takes all test users. A caveat is printed beside it."""
+
+    name: str
+    split: str = "test"
+    max_users: int = 0
+    is_source: bool = False  # profilers were trained on it
+    caveat: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchProfiles:
+    """A set of profiles: by rule (`template`), from files by data set, or written by an adapter on demand.
+
+    `path` may hold `{data}` and `{protocol}`; `adapter` is a folder, `shipped`, or `none` for the untrained profiler.
+    """
+
+    name: str
+    path: str = ""
+    adapter: str = ""
+    model: str = ""
+    template: str = ""  # wording of the prompt, by default that of the settings
+    max_users: int = 300
+    validation_users: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BenchExternal:
+    """Ranks from another program for one data set, protocol and mask."""
+
+    name: str
+    data: str
+    path: str
+    protocol: str = "leave-one-out"
+    mask: str = "masked"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchConfig:
+    """A whole benchmark."""
+
+    name: str
+    data: tuple[BenchData, ...]
+    systems: tuple[str, ...]
+    profile_systems: tuple[str, ...] = ()
+    profiles: tuple[BenchProfiles, ...] = ()
+    externals: tuple[BenchExternal, ...] = ()
+    protocols: tuple[str, ...] = ("leave-one-out",)
+    masks: tuple[str, ...] = ("masked",)
+    pools: tuple[str, ...] = ("100", "500", "1000", "full")
+    reference: str = BEST_HISTORY
+    title: str = ""
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_TABLES = {"data": BenchData, "profiles": BenchProfiles, "externals": BenchExternal}
+_LISTS = ("systems", "profile_systems", "protocols", "masks", "pools")
+
+
+def load_bench(path: str | Path) -> BenchConfig:
+    """Read a benchmark. Raises `ConfigError` naming the key that is unknown, missing or of the wrong kind."""
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); benchmarks are in configs/bench/") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return bench_from_dict(table, where=str(path), name=path.stem)
+
+
+def bench_from_dict(table: Mapping[str, Any], *, where: str = "benchmark", name: str = "benchmark") -> BenchConfig:
+    """Build and check a benchmark; raises `ConfigError`."""
+    values: dict[str, Any] = {"name": name, **table}
+    for key, kind in _TABLES.items():
+        rows = values.get(key, [])
+        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+            raise ConfigError(f"{where}: {key} must be a list of tables, written [[{key}]]")
+        values[key] = tuple(_build(kind, row, f"{where}: {key} {place}") for place, row in enumerate(rows, start=1))
+    for key in _LISTS:
+        listed = values.get(key, ())
+        if not isinstance(listed, list | tuple) or not all(isinstance(entry, str) for entry in listed):
+            raise ConfigError(f"{where}: {key} must be a list of texts, got {listed!r}")
+        if key in values:
+            values[key] = tuple(dict.fromkeys(listed))
+    config: BenchConfig = _build(BenchConfig, values, where)
+    _check(config, where)
+    return config
+
+
+def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
+    known = {item.name: item for item in fields(kind)}
+    unknown = [key for key in row if key not in known]
+    if unknown:
+        raise ConfigError(f"{where}: unknown setting {unknown[0]}; known here: {', '.join(known)}")
+    kinds = {"str": str, "int": int, "bool": bool}
+    for key, value in row.items():
+        wanted = kinds.get(str(known[key].type))
+        if wanted and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+            raise ConfigError(f"{where}: {key} must be {wanted.__name__}, got {value!r}")
+    try:
+        return kind(**row)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {str(error).split('__init__() ')[-1]}") from error
+
+
+def _check(config: BenchConfig, where: str) -> None:
+    """Raises `ConfigError` for what contradicts itself. Names of systems are checked where they are built."""
+    if not config.data or not config.systems:
+        raise ConfigError(f"{where}: give at least one [[data]] and one of systems")
+    parse_pools(",".join(config.pools))
+    for what, given, known in (("protocols", config.protocols, PROTOCOLS), ("masks", config.masks, MASKS)):
+        wrong = [entry for entry in given if entry not in known]
+        if wrong or not given:
+            raise ConfigError(f"{where}: {what}: {wrong[:1] or 'nothing'}; choose from {', '.join(known)}")
+    for what, names in (
+        ("data", [data.name for data in config.data]),
+        ("profiles", [profiles.name for profiles in config.profiles]),
+    ):
+        repeated = [entry for entry in names if names.count(entry) > 1]
+        if repeated:
+            raise ConfigError(f"{where}: two of {what} are called {repeated[0]!r}")
+    for profiles in config.profiles:
+        sources = bool(profiles.path) + bool(profiles.adapter) + (profiles.name == TEMPLATE_SET)
+        if sources != 1:
+            raise ConfigError(
+                f"{where}: profiles {profiles.name!r}: give either path or adapter (only the name {TEMPLATE_SET!r}, "
+                "the profiles by rule, has neither)"
+            )
+    known_data = {data.name for data in config.data}
+    for external in config.externals:
+        if external.data not in known_data:
+            raise ConfigError(
+                f"{where}: external {external.name!r}: no data set {external.data!r}; "
+                f"choose from {', '.join(sorted(known_data))}"
+            )

@@ -1,0 +1,133 @@
+"""Measures of a benchmark beside ranks: what a system costs, and what its profiles are like.
+
+A measure takes one system's profiles on one data set and gives rows {system, dataset, measure, mean, low, high, n}.
+New ones are added to `PROFILE_MEASURES`; they are asked once for each set of profiles, data set and protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from bluerec.data.histories import ExampleTable
+from bluerec.evaluation.bench_cells import Cell
+from bluerec.evaluation.lineup import Vectors
+from bluerec.evaluation.metrics import INTERVAL, Float64Array, resample_means
+from bluerec.evaluation.profile_sets import ProfileSet
+
+BYTES_PER_ID = 8
+BYTES_PER_FLOAT = 4
+# Events that a system looks at; None: all.
+_EVENTS_READ = {
+    "last-item": 1,
+    "transition-graph": 2,
+    "co-occurrence": 10,
+    "history-text-5": 5,
+    "history-text-10": 10,
+    "history-text-20": 20,
+    "history-text-short": 20,
+}
+_NOTHING_KEPT = ("random", "popularity")
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """A mean over `n` users with its 95% interval, equal to the mean where nothing varies between users."""
+
+    system: str
+    dataset: str
+    measure: str
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class ProfilesAtHand:
+    """What a measure may look at: the profiles of the measured users, and the catalogue as the embedder sees it."""
+
+    dataset: str
+    table: ExampleTable
+    profiles: ProfileSet
+    vectors: Vectors
+    seed: int
+
+    @property
+    def texts(self) -> list[str]:
+        """The profiles in the order of the examples."""
+        text_of = dict(self.profiles.frame.select("example_id", "text").iter_rows())
+        return [text_of[example_id] for example_id in self.table.example_ids]
+
+    def row(self, measure: str, values: Float64Array) -> MeasureRow:
+        """A row of values (n_users,), NaN where a user has none."""
+        return summarise_measure(self.profiles.name, self.dataset, measure, values, seed=self.seed)
+
+
+ProfileMeasure = Callable[[ProfilesAtHand], list[MeasureRow]]
+
+
+def summarise_measure(system: str, dataset: str, measure: str, values: Float64Array, *, seed: int = 0) -> MeasureRow:
+    """Mean and 95% bootstrap interval of values (n_users,); NaN values are left out of all three and of `n`."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    low, high = np.percentile(resample_means(known[:, None], seed=seed)[:, 0], INTERVAL)
+    return MeasureRow(system, dataset, measure, float(known.mean()), float(low), float(high), len(known))
+
+
+def measure_size(given: ProfilesAtHand) -> list[MeasureRow]:
+    """Tokens (where the writer counted them), words and bytes of a profile."""
+    texts = given.texts
+    counts = dict(given.profiles.frame.select("example_id", "n_tokens").iter_rows())
+    tokens = np.array([counts[example_id] for example_id in given.table.example_ids], dtype=float)
+    rows = [
+        given.row("words per profile", np.array([len(text.split()) for text in texts], dtype=float)),
+        given.row("bytes per profile", np.array([len(text.encode()) for text in texts], dtype=float)),
+    ]
+    return [*([given.row("tokens per profile", tokens)] if np.isfinite(tokens).any() else []), *rows]
+
+
+PROFILE_MEASURES: Mapping[str, ProfileMeasure] = {"size": measure_size}
+
+
+def measure_profiles(given: ProfilesAtHand) -> list[dict[str, Any]]:
+    """All measures of one set of profiles on one data set."""
+    return [asdict(row) for measure in PROFILE_MEASURES.values() for row in measure(given)]
+
+
+def measure_cost(
+    cell: Cell, table: ExampleTable, vectors: Vectors | None, profiles: ProfileSet | None
+) -> list[dict[str, Any]]:
+    """Seconds of ranking a user, and the bytes that are kept of one: event ids, the vector, or the profile's text.
+
+    Seconds include all pools; embedding a text is included only the first time, as vectors are kept on disk.
+    """
+    dataset = str(cell.identity["dataset"])
+    seconds = cell.seconds / len(table)
+    rows = [MeasureRow(cell.system, dataset, "seconds per user", seconds, seconds, seconds, len(table))]
+    kept = _bytes_kept(cell.system, table, vectors, profiles)
+    if kept is not None:
+        rows.append(summarise_measure(cell.system, dataset, "bytes per user", kept))
+    return [asdict(row) for row in rows]
+
+
+def _bytes_kept(
+    system: str, table: ExampleTable, vectors: Vectors | None, profiles: ProfileSet | None
+) -> Float64Array | None:
+    lengths = (table.history_stop - table.history_start).astype(float)
+    if system in _NOTHING_KEPT:
+        return np.zeros(len(table))
+    if profiles is not None:
+        texts = dict(profiles.frame.select("example_id", "text").iter_rows())
+        sizes = np.array([len(texts[example_id].encode()) for example_id in table.example_ids], dtype=float)
+        kind = system.partition(":")[0]
+        history = BYTES_PER_FLOAT * vectors.embedder.dimension if vectors and "history" in kind else 0
+        others = BYTES_PER_ID * np.minimum(lengths, 10) if "co-occurrence" in kind else 0
+        last = BYTES_PER_ID if "last-item" in kind else 0
+        return sizes + history + others + last
+    if system in _EVENTS_READ:
+        return BYTES_PER_ID * np.minimum(lengths, _EVENTS_READ[system])
+    return BYTES_PER_ID * lengths

@@ -1,0 +1,265 @@
+"""A whole benchmark from its configuration to `bench.json`: arena by arena, cell by cell, keeping what is finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bluerec.data.candidates import FULL_POOL, NO_ITEM, find_seen, sample_negatives
+from bluerec.data.histories import ExampleTable, split_examples
+from bluerec.data.tables import Dataset, load_dataset
+from bluerec.errors import ConfigError
+from bluerec.evaluation.bench_cells import Arena, Cell, digest_identity, identify_cell, load_cell, save_cell
+from bluerec.evaluation.bench_config import TEMPLATE_SET, BenchConfig, BenchData, BenchExternal, BenchProfiles
+from bluerec.evaluation.bench_measures import ProfilesAtHand, measure_cost, measure_profiles
+from bluerec.evaluation.bench_systems import Setting, build_system, name_systems, needs_vectors
+from bluerec.evaluation.bench_table import Measured, build_results
+from bluerec.evaluation.external import digest_file, load_external, save_examples
+from bluerec.evaluation.lineup import Vectors
+from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, load_profile_sets
+from bluerec.evaluation.protocol import find_largest_pool, rank_targets
+from bluerec.evaluation.template_profiles import write_template_profiles
+from bluerec.runs import write_json
+from bluerec.types import IntArray
+
+BENCH_FILE = "bench.json"
+EXAMPLES_FOLDER, PROFILES_FOLDER = "examples", "profiles"
+_DEFAULT_ARENA = ("leave-one-out", "masked")
+
+Embed = Callable[[Dataset], Vectors]
+WriteProfiles = Callable[[BenchProfiles, ExampleTable, Path], None]
+Announce = Callable[[str], None]
+
+
+@dataclass
+class Bench:
+    """One run. `embed` and `write` bring in the models; `write` is asked only for profiles that an adapter writes."""
+
+    config: BenchConfig
+    data_folder: Path
+    out: Path
+    embed: Embed
+    write: WriteProfiles
+    announce: Announce
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        """Measure what is missing and put everything together; `bench.json` is written last.
+
+        Raises `ConfigError` or `DataError` for inputs that do not fit, before anything long begins where it can.
+        """
+        sets = [profiles.name for profiles in self.config.profiles]
+        systems = name_systems(self.config.systems, self.config.profile_systems, sets)
+        external_names = [external.name for external in self.config.externals]
+        _check_names(self.config, systems, external_names)
+        measured: list[Measured] = []
+        measures: list[dict[str, Any]] = []
+        for data in self.config.data:
+            dataset = load_dataset(self.data_folder / data.name)
+            vectors = self.embed(dataset) if any(map(needs_vectors, systems)) else None
+            for protocol in self._protocols(data, dataset):
+                found, rows = self._run_protocol(data, dataset, protocol, systems, vectors)
+                measured += found
+                measures += rows
+        results = build_results(
+            measured, self.config.reference, identity=identity, measures=measures, notes=dict.fromkeys(self.notes)
+        )
+        write_json(self.out / BENCH_FILE, results)
+        return results
+
+    def _protocols(self, data: BenchData, dataset: Dataset) -> list[str]:
+        if dataset.has_real_times or self.config.protocols == ("leave-one-out",):
+            return list(self.config.protocols)
+        possible = [protocol for protocol in self.config.protocols if protocol != "global-time"]
+        self.notes.append(f"{data.name}: no global-time, its timestamps are positions and not times.")
+        return possible
+
+    def _run_protocol(
+        self, data: BenchData, dataset: Dataset, protocol: str, systems: Sequence[str], vectors: Vectors | None
+    ) -> tuple[list[Measured], list[dict[str, Any]]]:
+        examples = split_examples(dataset, protocol)
+        sets = self._load_profiles(data, examples)
+        table = self._choose_users(data, examples, sets)
+        validation = examples.select("validation", max_users=MAX_VALIDATION_USERS, seed=self.config.seed)
+        setting = Setting(table, validation, vectors, self.config.seed)
+        found, measures = [], []
+        for mask in self.config.masks:
+            arena = Arena(
+                data.name, dataset.digest, protocol, mask, data.split, self.config.pools, self.config.seed, table
+            )
+            self.announce(f"{data.name}, {protocol}, {mask}: {len(table):,} users")
+            one = self._run_arena(arena, setting, systems, sets, examples.select(data.split))
+            found.append(one)
+            if mask == self.config.masks[0]:
+                for cell in one.cells:
+                    profiles = sets.get(cell.system.partition(":")[2])
+                    measures += measure_cost(cell, table, vectors, profiles)
+        if vectors is not None and protocol == self.config.protocols[0]:
+            for profiles in sets.values():
+                measures += measure_profiles(ProfilesAtHand(data.name, table, profiles, vectors, self.config.seed))
+        return found, measures
+
+    def _load_profiles(self, data: BenchData, examples: ExampleTable) -> dict[str, ProfileSet]:
+        """Every set for these examples: read, composed, or written now. A missing file is an error, not a gap."""
+        sets = {}
+        for wanted in self.config.profiles:
+            if wanted.name == TEMPLATE_SET:
+                users = [examples.select(data.split, max_users=data.max_users or None, seed=self.config.seed)]
+                users.append(examples.select("validation", max_users=MAX_VALIDATION_USERS, seed=self.config.seed))
+                parts = [write_template_profiles(part) for part in users]
+                frame = pl.concat(parts).unique("example_id", keep="first", maintain_order=True)
+                sets[wanted.name] = ProfileSet(wanted.name, frame)
+                continue
+            path = Path(wanted.path.format(data=data.name, protocol=examples.protocol)) if wanted.path else None
+            if path is None:
+                path = self.out / PROFILES_FOLDER / f"{wanted.name}.{data.name}.{examples.protocol}.parquet"
+                if not path.exists():
+                    self.write(wanted, _users_to_write(wanted, data, examples, self.config.seed), path)
+            sets[wanted.name] = load_profile_sets([f"{wanted.name}={path}"], examples)[0]
+        return sets
+
+    def _choose_users(self, data: BenchData, examples: ExampleTable, sets: Mapping[str, ProfileSet]) -> ExampleTable:
+        """The users that have a profile in every set, so that all systems are measured on the same ones."""
+        table = examples.select(data.split)
+        covered = np.ones(len(table), dtype=np.bool_)
+        for profiles in sets.values():
+            covered &= profiles.covers(table)
+        chosen = table.take(np.flatnonzero(covered)).select(
+            "all", max_users=data.max_users or None, seed=self.config.seed
+        )
+        if not len(chosen):
+            raise ConfigError(
+                f"{data.name}, {examples.protocol}: no {data.split} user has a profile in each of {', '.join(sets)}"
+            )
+        return chosen
+
+    def _run_arena(
+        self,
+        arena: Arena,
+        setting: Setting,
+        systems: Sequence[str],
+        sets: Mapping[str, ProfileSet],
+        split_table: ExampleTable,
+    ) -> Measured:
+        ground = _Ground(arena)
+        examples_path = self.out / EXAMPLES_FOLDER / f"{'.'.join(arena.key)}.{arena.identity['users']}.parquet"
+        if not examples_path.exists():
+            save_examples(arena.table, ground.negatives, examples_path)
+        cells = []
+        for system in systems:
+            profiles = sets.get(system.partition(":")[2])
+            identity = identify_cell(arena, system, self._inputs(system, setting, profiles))
+            cells.append(
+                load_cell(self.out, identity, arena.table) or self._measure(ground, setting, profiles, identity)
+            )
+        for external in self.config.externals:
+            if (external.data, external.protocol, external.mask) == arena.key:
+                cells.append(self._enter_external(ground, external, split_table))
+        return Measured(arena, tuple(cells))
+
+    def _inputs(self, system: str, setting: Setting, profiles: ProfileSet | None) -> dict[str, Any]:
+        inputs: dict[str, Any] = {}
+        if setting.vectors is not None and needs_vectors(system):
+            inputs["embedder"] = setting.vectors.embedder.name
+        if profiles is not None:
+            inputs["profiles"] = dict(profiles.identity)
+        return inputs
+
+    def _measure(
+        self, ground: _Ground, setting: Setting, profiles: ProfileSet | None, identity: Mapping[str, Any]
+    ) -> Cell:
+        system = str(identity["system"])
+        ranker, notes = build_system(system, setting, profiles)
+        begin = time.perf_counter()
+        ranking = rank_targets(
+            ground.arena.table,
+            [ranker],
+            ground.arena.pools,
+            seed=ground.arena.seed,
+            mask_seen=ground.mask_seen,
+            negatives=ground.negatives,
+        )
+        seconds = time.perf_counter() - begin
+        cell = Cell(system, identity, ranking.ranks[0], ranking.n_candidates, round(seconds, 3), tuple(notes))
+        save_cell(self.out, cell, ground.arena.table)
+        self.announce(f"  {system}: {seconds:.1f} s")
+        return cell
+
+    def _enter_external(self, ground: _Ground, external: BenchExternal, split_table: ExampleTable) -> Cell:
+        """Checked anew in every run: a file that was changed must not keep an old cell."""
+        table, pools = ground.arena.table, ground.arena.pools
+        n_candidates = ground.count_candidates()
+        found = load_external(external.path, table, split_table, pools, n_candidates, mask_seen=ground.mask_seen)
+        inputs = {"external": digest_file(external.path), "pools": list(found.pools)}
+        identity = identify_cell(ground.arena, external.name, inputs)
+        kept = [pools.index(pool) for pool in found.pools]
+        cell = Cell(external.name, identity, found.ranks, n_candidates[kept], 0.0, found.notes)
+        if load_cell(self.out, identity, table) is None:
+            save_cell(self.out, cell, table)
+            self.announce(f"  {external.name}: external, {external.path}")
+        return cell
+
+
+class _Ground:
+    """The negatives of an arena, sampled once for all its systems."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        self.mask_seen = arena.mask == "masked"
+        self.negatives: IntArray = sample_negatives(
+            arena.table, find_largest_pool(arena.pools), seed=arena.seed, mask_seen=self.mask_seen
+        )
+
+    def count_candidates(self) -> IntArray:
+        """Candidates (n_pools, n_examples), the target included."""
+        table = self.arena.table
+        n_masked = np.bincount(find_seen(table)[0], minlength=len(table)) if self.mask_seen else 0
+        full = np.full(len(table), table.dataset.n_items) - n_masked
+        return np.stack(
+            [
+                full if pool == FULL_POOL else 1 + (self.negatives[:, : int(pool)] != NO_ITEM).sum(axis=1)
+                for pool in self.arena.pools
+            ]
+        )
+
+
+def _users_to_write(wanted: BenchProfiles, data: BenchData, examples: ExampleTable, seed: int) -> ExampleTable:
+    """The measured users, and the validation users on whom weights are chosen."""
+    n_users = min(wanted.max_users, data.max_users or wanted.max_users)
+    chosen = [examples.select(data.split, max_users=n_users, seed=seed)]
+    if data.split != "validation" and wanted.validation_users:
+        chosen.append(examples.select("validation", max_users=wanted.validation_users, seed=seed))
+    places = {example_id: row for row, example_id in enumerate(examples.example_ids)}
+    rows = dict.fromkeys(places[example_id] for part in chosen for example_id in part.example_ids)
+    return examples.take(np.array(list(rows)))
+
+
+def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequence[str]) -> None:
+    for external in config.externals:
+        if external.name in systems:
+            raise ConfigError(f"external {external.name!r} is the name of a system; choose another")
+        placed = (external.protocol in config.protocols) and external.mask in config.masks
+        if not placed:
+            raise ConfigError(
+                f"external {external.name!r}: {external.protocol}, {external.mask} is not measured in this benchmark"
+            )
+        same = [o for o in config.externals if (o.name, o.data, o.protocol, o.mask) == _place(external)]
+        if len(same) > 1:
+            raise ConfigError(f"two external systems are called {external.name!r} on {external.data}")
+    if config.reference not in (*systems, *externals):
+        raise ConfigError(f"reference {config.reference!r} is not among the systems: {', '.join(systems)}")
+
+
+def _place(external: BenchExternal) -> tuple[str, str, str, str]:
+    return external.name, external.data, external.protocol, external.mask
+
+
+def digest_bench(config: BenchConfig) -> str:
+    """Hash of all settings of a benchmark."""
+    return digest_identity(config.as_dict())

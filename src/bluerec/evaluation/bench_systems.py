@@ -1,0 +1,165 @@
+"""The systems of a benchmark by name: what each needs, and the ranker it is.
+
+Plain systems are named alone (`harmonic`), those of a set of profiles `KIND:SET` (`profile+history:blue`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bluerec.data.histories import ExampleTable
+from bluerec.errors import ConfigError
+from bluerec.evaluation.interests import MultiInterestRanker
+from bluerec.evaluation.lineup import (
+    COUNT_RANKERS,
+    PLAIN_RANKERS,
+    PROFILE_RANKERS,
+    TEXT_WEIGHT,
+    Vectors,
+    build_counters,
+    build_profile_rankers,
+    build_vector_rankers,
+)
+from bluerec.evaluation.profile_sets import (
+    DEFAULT_FUSION_WEIGHT,
+    FUSION_WEIGHTS,
+    MAX_VALIDATION_USERS,
+    MIN_VALIDATION_USERS,
+    ProfileSet,
+    find_best_weight,
+)
+from bluerec.evaluation.rankers import CooccurrenceRanker, Ranker, SumRanker
+from bluerec.evaluation.shortcuts import TransitionGraphRanker
+from bluerec.evaluation.vector_rankers import (
+    ItemSpace,
+    VectorRanker,
+    history_queries,
+    render_history_text,
+    stored_queries,
+    sum_queries,
+    text_queries,
+)
+
+TRANSITION_GRAPH = "transition-graph"
+LONG_TEXT, SHORT_TEXT = "history-text-20", "history-text-short"
+PLAIN_SYSTEMS = (*PLAIN_RANKERS, TRANSITION_GRAPH, LONG_TEXT, SHORT_TEXT)
+MULTI, MULTI_FUSED = "multi-interest", "multi-interest+history"
+BESIDE_LAST, BESIDE_OTHERS = "profile+last-item", "profile+co-occurrence"
+PROFILE_SYSTEMS = (*PROFILE_RANKERS, MULTI, MULTI_FUSED, BESIDE_LAST, BESIDE_OTHERS)
+# As many words as a profile of 48 tokens has: English text has about three words for four tokens.
+SHORT_TEXT_WORDS = 36
+_WITHOUT_VECTORS = (*COUNT_RANKERS, TRANSITION_GRAPH)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What systems are built from: the users measured, the validation users, and the vectors of the catalogue."""
+
+    table: ExampleTable
+    validation: ExampleTable
+    vectors: Vectors | None
+    seed: int = 0
+
+    def known_validation(self, profiles: ProfileSet) -> ExampleTable:
+        """The validation users that have a profile of this set."""
+        covered = np.flatnonzero(profiles.covers(self.validation))
+        return self.validation.take(covered).select("all", max_users=MAX_VALIDATION_USERS)
+
+
+def name_systems(systems: Sequence[str], kinds: Sequence[str], set_names: Sequence[str]) -> tuple[str, ...]:
+    """All systems of a benchmark in order. Raises `ConfigError` for an unknown one."""
+    for what, names, known in (("systems", systems, PLAIN_SYSTEMS), ("profile_systems", kinds, PROFILE_SYSTEMS)):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ConfigError(f"{what}: no {unknown[0]!r}; choose from {', '.join(known)}")
+    return (*systems, *(f"{kind}:{name}" for name in set_names for kind in kinds))
+
+
+def needs_vectors(system: str) -> bool:
+    """Whether a system looks at texts."""
+    return system not in _WITHOUT_VECTORS
+
+
+def build_system(system: str, setting: Setting, profiles: ProfileSet | None = None) -> tuple[Ranker, list[str]]:
+    """The ranker of a system and notes on how it was set up. Raises `ConfigError` if what it needs is missing."""
+    kind, _, set_name = system.partition(":")
+    if needs_vectors(system) and setting.vectors is None:
+        raise ConfigError(f"{system}: compares texts and needs the vectors of the catalogue")
+    if set_name:
+        if profiles is None:
+            raise ConfigError(f"{system}: needs the profiles {set_name!r}")
+        return _build_profile_system(kind, setting, profiles)
+    if system == TRANSITION_GRAPH:
+        return TransitionGraphRanker(setting.table), []
+    if setting.vectors is None or system in COUNT_RANKERS:
+        return build_counters((system,), setting.table, seed=setting.seed)[0], []
+    plain = ItemSpace(setting.vectors.items)
+    if system == LONG_TEXT:
+        return VectorRanker(system, plain, text_queries(plain, setting.vectors.embedder, 20)), []
+    if system == SHORT_TEXT:
+        return _short_text(plain, setting.vectors)
+    return build_vector_rankers((system,), setting.table, setting.vectors)[0], []
+
+
+def _short_text(space: ItemSpace, vectors: Vectors) -> tuple[Ranker, list[str]]:
+    def embed(table: ExampleTable) -> np.ndarray:
+        texts = [render_history_text(table, row, 20) for row in range(len(table))]
+        return vectors.embedder.embed([" ".join(text.split()[:SHORT_TEXT_WORDS]) for text in texts], "profile")
+
+    note = f"{SHORT_TEXT}: the first {SHORT_TEXT_WORDS} words of the history, the latest item first."
+    return VectorRanker(SHORT_TEXT, space, embed), [note]
+
+
+def _build_profile_system(kind: str, setting: Setting, profiles: ProfileSet) -> tuple[Ranker, list[str]]:
+    vectors = setting.vectors
+    if vectors is None:
+        raise ConfigError(f"{kind}:{profiles.name}: needs the vectors of the catalogue")
+    if kind in PROFILE_RANKERS:
+        rankers, notes = build_profile_rankers(
+            (kind,), profiles, setting.table, setting.validation, vectors, seed=setting.seed
+        )
+        return rankers[0], notes
+    name, centred = f"{kind}:{profiles.name}", ItemSpace.centred(vectors.items)
+    texts = dict(profiles.frame.select("example_id", "text").iter_rows())
+    if kind == MULTI:
+        return MultiInterestRanker(name, centred, texts, vectors.embedder), []
+    known = setting.known_validation(profiles)
+    harmonic = history_queries(centred, "harmonic")
+
+    def multi(weight: float, called: str) -> Ranker:
+        return MultiInterestRanker(called, centred, texts, vectors.embedder, history=harmonic, weight=weight)
+
+    def beside_last(weight: float, called: str, table: ExampleTable) -> Ranker:
+        return VectorRanker(called, centred, sum_queries(history_queries(centred, "last"), own_queries(table), weight))
+
+    def own_queries(table: ExampleTable) -> Callable[[ExampleTable], np.ndarray]:
+        return stored_queries(table.example_ids, centred.place(profiles.embed(table, vectors.embedder)))
+
+    if kind == MULTI_FUSED:
+        weight, note = _choose_weight(name, known, lambda weight: multi(weight, str(weight)))
+        return multi(weight, name), [note]
+    if kind == BESIDE_LAST:
+        weight, note = _choose_weight(name, known, lambda weight: beside_last(weight, str(weight), known))
+        return beside_last(weight, name, setting.table), [note]
+    others = CooccurrenceRanker(setting.table, damped=True)
+
+    def beside_others(weight: float, called: str, table: ExampleTable) -> Ranker:
+        text = VectorRanker("text", centred, sum_queries(harmonic, own_queries(table), weight))
+        return SumRanker(called, [(1.0, others), (TEXT_WEIGHT, text)])
+
+    weight, note = _choose_weight(name, known, lambda weight: beside_others(weight, str(weight), known))
+    return beside_others(weight, name, setting.table), [note]
+
+
+def _choose_weight(name: str, known: ExampleTable, build: Callable[[float], Ranker]) -> tuple[float, str]:
+    """The best of `FUSION_WEIGHTS` on validation users, or the default where they are too few, and where it is from."""
+    if len(known) < MIN_VALIDATION_USERS:
+        return DEFAULT_FUSION_WEIGHT, (
+            f"{name}: the default weight {DEFAULT_FUSION_WEIGHT}; only {len(known)} validation users have a profile, "
+            f"{MIN_VALIDATION_USERS} are needed to choose it."
+        )
+    weight = find_best_weight(known, FUSION_WEIGHTS, build)
+    return weight, f"{name}: weight {weight}, chosen by NDCG@10 on {len(known)} validation users."

@@ -1,0 +1,183 @@
+"""The results of a benchmark put together: means, groups, paired tests with Holm's correction; as JSON and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bluerec.evaluation.bench_cells import Arena, Cell, summarise_cell, summarise_groups
+from bluerec.evaluation.metrics import METRIC_NAMES, compare
+
+BENCH_SCHEMA = "bluerec-bench-1"
+HEADLINE = "ndcg@10"
+PAIRED_METRICS = ("ndcg@10", "recall@10")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An arena with the finished cells in it."""
+
+    arena: Arena
+    cells: tuple[Cell, ...]
+
+
+def correct_by_holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that keep the chance of any false finding in the family at the level (Holm 1979).
+
+    The i-th smallest of m is multiplied by m - i + 1, made monotone, and cut at 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    adjusted = np.minimum(np.maximum.accumulate(np.asarray(p_values, dtype=float)[order] * factors), 1.0)
+    result = np.empty(len(p_values))
+    result[order] = adjusted
+    return [float(value) for value in result]
+
+
+def compare_with_reference(measured: Measured, reference: str) -> list[dict[str, Any]]:
+    """Each system minus the reference on the same users; one family of tests for each arena, pool and metric."""
+    cells = {cell.system: cell for cell in measured.cells}
+    if reference not in cells:
+        return []
+    table, rows = measured.arena.table, []
+    for pool in measured.arena.pools:
+        others = [cell for cell in measured.cells if cell.system != reference and pool in cell.identity["pools"]]
+        if pool not in cells[reference].identity["pools"] or not others:
+            continue
+        own = cells[reference].values(table, pool)
+        found = {cell.system: compare(cell.values(table, pool), own, seed=measured.arena.seed) for cell in others}
+        for metric in PAIRED_METRICS:
+            column = METRIC_NAMES.index(metric)
+            adjusted = correct_by_holm([differences[column].p_value for differences in found.values()])
+            for (system, differences), p_holm in zip(found.items(), adjusted, strict=True):
+                one = differences[column]
+                data, protocol, mask = measured.arena.key
+                rows.append({
+                    "system": system, "reference": reference, "dataset": data, "protocol": protocol, "mask": mask,
+                    "pool": pool, "metric": metric, "difference": one.mean, "low": one.low, "high": one.high,
+                    "p_value": one.p_value, "p_holm": p_holm, "n_tests": len(others), "n_users": one.n_users,
+                })  # fmt: skip
+    return rows
+
+
+def build_results(
+    everything: Sequence[Measured],
+    reference: str,
+    *,
+    identity: Mapping[str, Any],
+    measures: Sequence[Mapping[str, Any]] = (),
+    notes: Iterable[str] = (),
+) -> dict[str, Any]:
+    """The content of `bench.json`."""
+    rows, groups, paired, cells = [], [], [], []
+    for measured in everything:
+        table = measured.arena.table
+        paired += compare_with_reference(measured, reference)
+        for cell in measured.cells:
+            rows += summarise_cell(cell, table)
+            groups += summarise_groups(cell, table)
+            cells.append({"digest": cell.digest, "seconds": cell.seconds, **cell.identity})
+    cell_notes = [
+        f"{measured.arena.data}, {measured.arena.protocol}: {note}"
+        for measured in everything
+        for cell in measured.cells
+        for note in cell.notes
+    ]
+    return {
+        "schema": BENCH_SCHEMA,
+        "identity": dict(identity),
+        "reference": reference,
+        "arenas": [measured.arena.identity for measured in everything],
+        "rows": rows,
+        "groups": groups,
+        "paired": paired,
+        "measures": [dict(row) for row in measures],
+        "cells": cells,
+        "notes": list(dict.fromkeys([*notes, *cell_notes])),
+    }
+
+
+def pick(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, Any]]:
+    """The rows that have these values, in order."""
+    return [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
+
+
+def order_systems(results: Mapping[str, Any], **where: Any) -> list[str]:
+    """The systems of an arena, the best first in the largest pool that each has."""
+    rows = pick(results["rows"], metric=HEADLINE, **where)
+    pools = list(dict.fromkeys(row["pool"] for row in rows))
+    last = pools[-1] if pools else ""
+    means = {row["system"]: row["mean"] for row in rows if row["pool"] == last}
+    return sorted(dict.fromkeys(row["system"] for row in rows), key=lambda system: -means.get(system, -1.0))
+
+
+def render_markdown(results: Mapping[str, Any]) -> str:
+    """The results as a page of tables; numbers are means over users with 95% intervals."""
+    identity = results["identity"]
+    lines = [
+        f"# {identity['title'] or 'Benchmark ' + identity['name']}\n",
+        f"<!-- Generated by: {identity['command']} -->\n",
+        f"Reference of the paired tests: `{results['reference']}`. Bold p-values are below 0.05 after Holm's "
+        "correction. Numbers of different data sets, protocols, masks or pools must not be compared with each other.\n",
+    ]
+    for arena in results["arenas"]:
+        lines += _render_arena(results, arena)
+    lines += _render_measures(results)
+    if results["notes"]:
+        lines += ["## Notes\n", *(f"- {note}" for note in results["notes"]), ""]
+    lines += ["## Where this comes from\n", f"    {identity['command']}\n"]
+    lines += [
+        f"Configuration digest `{identity['config_digest']}`, seed {identity['seed']}, commit "
+        f"`{(identity.get('commit') or 'unknown')[:12]}`. The ranks of every user lie in the folder of the run, "
+        "`cells/DATA-PROTOCOL-MASK/SYSTEM-DIGEST.ranks.parquet`.",
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _render_arena(results: Mapping[str, Any], arena: Mapping[str, Any]) -> list[str]:
+    where = {key: arena[key] for key in ("dataset", "protocol", "mask")}
+    caveat = results["identity"].get("caveats", {}).get(arena["dataset"])
+    pools = arena["pools"]
+    head = f"## {arena['dataset']}, {arena['protocol']}, {arena['mask']}\n"
+    said = f"{arena['n_users']:,} {arena['split']} users. NDCG@10 by pool; Recall@10 and the test in pool {pools[-1]}."
+    lines = [head, f"{said} {caveat}\n" if caveat else f"{said}\n"]
+    lines += [
+        f"| system | {' | '.join(pools)} | Recall@10 | difference to reference | p (Holm) |",
+        f"|---|{'---|' * (len(pools) + 3)}",
+    ]
+    for system in order_systems(results, **where):
+        own = pick(results["rows"], system=system, **where)
+        cells = [_cell(pick(own, pool=pool, metric=HEADLINE)) for pool in pools]
+        cells.append(_cell(pick(own, pool=pools[-1], metric="recall@10")))
+        tested = pick(results["paired"], system=system, pool=pools[-1], metric=HEADLINE, **where)
+        if tested:
+            one = tested[0]
+            p_value = f"{one['p_holm']:.3f}"
+            cells += [
+                f"{one['difference']:+.4f} ({one['low']:+.4f} to {one['high']:+.4f})",
+                f"**{p_value}**" if one["p_holm"] < 0.05 else p_value,
+            ]
+        else:
+            cells += ["", ""]
+        lines.append(f"| {system} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _render_measures(results: Mapping[str, Any]) -> list[str]:
+    rows = results["measures"]
+    if not rows:
+        return []
+    lines = ["## Measures\n", "| data | measure | system | mean | n |", "|---|---|---|---|---|"]
+    for row in sorted(rows, key=lambda row: (row["dataset"], row["measure"], row["system"])):
+        interval = "" if row["low"] == row["high"] else f" ({row['low']:.4g} to {row['high']:.4g})"
+        lines.append(
+            f"| {row['dataset']} | {row['measure']} | {row['system']} | {row['mean']:.4g}{interval} | {row['n']:,} |"
+        )
+    return [*lines, ""]
+
+
+def _cell(rows: Sequence[Mapping[str, Any]]) -> str:
+    return f"{rows[0]['mean']:.4f} ({rows[0]['low']:.4f} to {rows[0]['high']:.4f})" if rows else "–"
