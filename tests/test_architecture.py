@@ -12,7 +12,7 @@ HEAVY = ("torch", "transformers", "trl", "peft", "sentence_transformers", "datas
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "helpers", "common", "base", "core", "misc"}
-PRIVATE_WORDS = re.compile(r"/home/\w|/root/|/Users/|\bsee issue\b|\bissue [A-Z#\d]", re.IGNORECASE)
+PRIVATE_WORDS = re.compile(r"/home/\w|/root/|/Users/|(?i:\bsee issue\b|\bissue [A-Z#\d])")
 
 
 @pytest.fixture(scope="module")

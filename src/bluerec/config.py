@@ -238,20 +238,7 @@ def _apply_override(table: dict[str, Any], override: str) -> None:
 def _contradictions(config: Config) -> list[tuple[bool, str]]:
     train, embedding, choice = config.train, config.embedding_reward, config.choice_reward
     return [
-        (
-            not train.stages or [stage for stage in STAGES if stage in train.stages] != list(train.stages),
-            f"train.stages={list(train.stages)!r}: one or several of {', '.join(STAGES)}, in this order, each once",
-        ),
-        (config.sft.source not in SFT_SOURCES, f"sft.source={config.sft.source!r}: {', '.join(SFT_SOURCES)}"),
-        (config.sft.dtype not in PRECISIONS, f"sft.dtype={config.sft.dtype!r}: {', '.join(PRECISIONS)}"),
-        (
-            config.sft.micro_batch_size < 1 or config.sft.batch_size % config.sft.micro_batch_size != 0,
-            f"sft.batch_size={config.sft.batch_size} must be a multiple of sft.micro_batch_size",
-        ),
-        (
-            min(config.sft.n_users, config.sft.n_epochs, config.sft.batch_size, config.sft.save_every) < 1,
-            "sft: n_users, n_epochs, batch_size and save_every must be at least 1",
-        ),
+        *_stage_contradictions(config),
         (train.group_size < 2, f"train.group_size={train.group_size}: GRPO compares candidates, use at least 2"),
         (train.n_steps < 1, f"train.n_steps={train.n_steps}: use at least 1"),
         (
@@ -296,6 +283,26 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         *(
             (getattr(config.guards, item.name) < 0, f"guards.{item.name} is negative; a penalty has a positive weight")
             for item in fields(config.guards)
+        ),
+    ]
+
+
+def _stage_contradictions(config: Config) -> list[tuple[bool, str]]:
+    stages = config.train.stages
+    return [
+        (
+            not stages or [stage for stage in STAGES if stage in stages] != list(stages),
+            f"train.stages={list(stages)!r}: one or several of {', '.join(STAGES)}, in this order, each once",
+        ),
+        (config.sft.source not in SFT_SOURCES, f"sft.source={config.sft.source!r}: {', '.join(SFT_SOURCES)}"),
+        (config.sft.dtype not in PRECISIONS, f"sft.dtype={config.sft.dtype!r}: {', '.join(PRECISIONS)}"),
+        (
+            config.sft.micro_batch_size < 1 or config.sft.batch_size % config.sft.micro_batch_size != 0,
+            f"sft.batch_size={config.sft.batch_size} must be a multiple of sft.micro_batch_size",
+        ),
+        (
+            min(config.sft.n_users, config.sft.n_epochs, config.sft.batch_size, config.sft.save_every) < 1,
+            "sft: n_users, n_epochs, batch_size and save_every must be at least 1",
         ),
     ]
 

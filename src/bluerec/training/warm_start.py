@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bluerec.config import Config
 from bluerec.data.histories import ExampleTable, split_examples
@@ -17,6 +17,9 @@ from bluerec.rewards.title_index import TitleIndex
 from bluerec.runs import RunFolder
 from bluerec.training.adapters import prepare_lora
 from bluerec.types import Embedder, Float32Array
+
+if TYPE_CHECKING:
+    from bluerec.training.supervised import Lesson
 
 FOLDER = "warm-start"
 LOG_FILE = "log.jsonl"
@@ -43,28 +46,13 @@ def run_warm_start(
     """
     from transformers import set_seed
 
-    from bluerec.training.composing import ProfileComposer
-    from bluerec.training.supervised import Lesson, fit_supervised
+    from bluerec.training.supervised import fit_supervised
 
     folder = run.path / FOLDER
     done = folder / "adapter"
     if (done / "adapter_config.json").is_file():
         return done
-    examples = split_examples(dataset, config.data.protocol, seed=config.data.split_seed)
-    table = examples.select("train", max_users=config.sft.n_users, seed=config.train.seed + 2)
-    say(f"warm start: composing profiles of {len(table)} train users")
-    texts = ProfileComposer(examples, embedder, item_vectors, TitleIndex(dataset.titles)).compose(table)
-    prefill = find_template(config.profiler.template).prefill
-    for text in texts[:N_LOGGED_EXAMPLES]:
-        say(f"  e.g. {join_profile(prefill, text)}")
-    lessons = [
-        Lesson(prompt, completion)
-        for prompt, completion in zip(
-            _encode_prompts(table, config, profiler), _encode_texts(texts, profiler), strict=True
-        )
-        if len(completion) <= config.profiler.max_new_tokens
-    ]
-    say(f"warm start: imitating {len(lessons)} of them, {len(texts) - len(lessons)} are too long")
+    lessons = _compose_lessons(dataset, config, profiler, embedder, item_vectors, say)
     set_seed(config.train.seed)
     # The weights that stay as they are; those of the adapter are in float32 whatever these are in.
     profiler.model.to(choose_dtype(config.sft.dtype))
@@ -88,6 +76,30 @@ def run_warm_start(
     )
     save_adapter(model, done)
     return done
+
+
+def _compose_lessons(
+    dataset: Dataset, config: Config, profiler: Profiler, embedder: Embedder, item_vectors: Float32Array, say: Say
+) -> list[Lesson]:
+    from bluerec.training.composing import ProfileComposer
+    from bluerec.training.supervised import Lesson
+
+    examples = split_examples(dataset, config.data.protocol, seed=config.data.split_seed)
+    table = examples.select("train", max_users=config.sft.n_users, seed=config.train.seed + 2)
+    say(f"warm start: composing profiles of {len(table)} train users")
+    texts = ProfileComposer(examples, embedder, item_vectors, TitleIndex(dataset.titles)).compose(table)
+    prefill = find_template(config.profiler.template).prefill
+    for text in texts[:N_LOGGED_EXAMPLES]:
+        say(f"  e.g. {join_profile(prefill, text)}")
+    lessons = [
+        Lesson(prompt, completion)
+        for prompt, completion in zip(
+            _encode_prompts(table, config, profiler), _encode_texts(texts, profiler), strict=True
+        )
+        if len(completion) <= config.profiler.max_new_tokens
+    ]
+    say(f"warm start: imitating {len(lessons)} of them, {len(texts) - len(lessons)} are too long")
+    return lessons
 
 
 def _encode_prompts(table: ExampleTable, config: Config, profiler: Profiler) -> list[list[int]]:
