@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,12 +50,12 @@ def bench_command(
     """
     config = load_bench(benchmark)
     config = replace(config, externals=(*config.externals, *(_parse_external(text, config) for text in external or ())))
-    model_settings = load_config(None, settings or ())
+    model_settings = load_config(None, (*config.settings, *(settings or ())))
     for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
         check_writable(path)
     models = _Models(model_settings, offline)
     bench = Bench(config, data, out, models.embed, models.write, console.say)
-    results = bench.run(_identify(config, benchmark, model_settings))
+    results = bench.run(_identify(config, benchmark, model_settings, settings or ()))
     page = render_markdown(results)
     for path in (out / MARKDOWN_FILE, *([markdown] if markdown else [])):
         with atomic_path(path) as partial:
@@ -114,9 +115,10 @@ def _parse_external(text: str, config: BenchConfig) -> BenchExternal:
     return BenchExternal(name, data, path, config.protocols[0], config.masks[0])
 
 
-def _identify(config: BenchConfig, path: Path, settings: Config) -> dict[str, Any]:
+def _identify(config: BenchConfig, path: Path, settings: Config, changed: Sequence[str]) -> dict[str, Any]:
     environment = describe_environment()
-    externals = "".join(f" --external {entry.name}@{entry.data}=RANKS.parquet" for entry in config.externals)
+    options = "".join(f" --set {override}" for override in changed)
+    options += "".join(f" --external {entry.name}@{entry.data}=RANKS.parquet" for entry in config.externals)
     return {
         "name": config.name,
         "title": config.title,
@@ -127,7 +129,7 @@ def _identify(config: BenchConfig, path: Path, settings: Config) -> dict[str, An
         "caveats": {entry.name: entry.caveat for entry in config.data if entry.caveat},
         "sources": [entry.name for entry in config.data if entry.is_source],
         # Folders are left out: they belong to one machine, and the results to nobody's.
-        "command": f"bluerec bench {path.name} --data DATA --out RUN{externals}",
+        "command": f"bluerec bench {path.name} --data DATA --out RUN{options}",
         "commit": environment["commit"],
         "created": environment["started"],
         "versions": environment["versions"],

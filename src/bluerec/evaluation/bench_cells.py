@@ -81,6 +81,11 @@ class Cell:
     def digest(self) -> str:
         return digest_identity(self.identity)
 
+    @property
+    def is_external(self) -> bool:
+        """Whether the ranks come from another program."""
+        return "external" in self.identity
+
     def values(self, table: ExampleTable, pool: str) -> Float64Array:
         """Metrics per user, (n_users, n_metrics)."""
         ranks = self.ranks[self.identity["pools"].index(pool)]

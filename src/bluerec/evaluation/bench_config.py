@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class BenchData:
 class BenchProfiles:
     """A set of profiles: by rule (`template`), from files by data set, or written by an adapter on demand.
 
-    `path` may hold `{data}` and `{protocol}`; `adapter` is a folder, `shipped`, or `none` for the untrained profiler.
+    `data` names the data sets that it is for, all if empty. `path` may hold `{data}` and `{protocol}`; `adapter` is a
+    folder, `shipped`, or `none` for the untrained profiler.
     """
 
     name: str
@@ -43,6 +44,7 @@ class BenchProfiles:
     max_users: int = 300
     validation_users: int = 200
     seed: int = 0
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +74,15 @@ class BenchConfig:
     reference: str = BEST_HISTORY
     title: str = ""
     seed: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()  # section.key=value, as for --set
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """All settings; of external files only their names, as folders belong to one machine."""
+        externals = [asdict(entry) | {"path": Path(entry.path).name} for entry in self.externals]
+        return asdict(self) | {"externals": externals}
 
 
 _TABLES = {"data": BenchData, "profiles": BenchProfiles, "externals": BenchExternal}
-_LISTS = ("systems", "profile_systems", "protocols", "masks", "pools")
 
 
 def load_bench(path: str | Path) -> BenchConfig:
@@ -102,12 +105,6 @@ def bench_from_dict(table: Mapping[str, Any], *, where: str = "benchmark", name:
         if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
             raise ConfigError(f"{where}: {key} must be a list of tables, written [[{key}]]")
         values[key] = tuple(_build(kind, row, f"{where}: {key} {place}") for place, row in enumerate(rows, start=1))
-    for key in _LISTS:
-        listed = values.get(key, ())
-        if not isinstance(listed, list | tuple) or not all(isinstance(entry, str) for entry in listed):
-            raise ConfigError(f"{where}: {key} must be a list of texts, got {listed!r}")
-        if key in values:
-            values[key] = tuple(dict.fromkeys(listed))
     config: BenchConfig = _build(BenchConfig, values, where)
     _check(config, where)
     return config
@@ -119,7 +116,10 @@ def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
     if unknown:
         raise ConfigError(f"{where}: unknown setting {unknown[0]}; known here: {', '.join(known)}")
     kinds = {"str": str, "int": int, "bool": bool}
+    row = dict(row)
     for key, value in row.items():
+        if str(known[key].type).startswith("tuple[str"):
+            row[key] = _as_texts(value, f"{where}: {key}")
         wanted = kinds.get(str(known[key].type))
         if wanted and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
             raise ConfigError(f"{where}: {key} must be {wanted.__name__}, got {value!r}")
@@ -127,6 +127,12 @@ def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
         return kind(**row)
     except TypeError as error:
         raise ConfigError(f"{where}: {str(error).split('__init__() ')[-1]}") from error
+
+
+def _as_texts(listed: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(listed, list | tuple) or not all(isinstance(entry, str) for entry in listed):
+        raise ConfigError(f"{where} must be a list of texts, got {listed!r}")
+    return tuple(dict.fromkeys(listed))
 
 
 def _check(config: BenchConfig, where: str) -> None:
@@ -145,17 +151,28 @@ def _check(config: BenchConfig, where: str) -> None:
         repeated = [entry for entry in names if names.count(entry) > 1]
         if repeated:
             raise ConfigError(f"{where}: two of {what} are called {repeated[0]!r}")
-    for profiles in config.profiles:
-        sources = bool(profiles.path) + bool(profiles.adapter) + (profiles.name == TEMPLATE_SET)
-        if sources != 1:
-            raise ConfigError(
-                f"{where}: profiles {profiles.name!r}: give either path or adapter (only the name {TEMPLATE_SET!r}, "
-                "the profiles by rule, has neither)"
-            )
-    known_data = {data.name for data in config.data}
+    _check_profiles(config, where)
+    known_data = [data.name for data in config.data]
     for external in config.externals:
-        if external.data not in known_data:
+        _check_known(external.data, known_data, f"{where}: external {external.name!r}")
+
+
+def _check_profiles(config: BenchConfig, where: str) -> None:
+    known_data = [data.name for data in config.data]
+    for profiles in config.profiles:
+        its = f"{where}: profiles {profiles.name!r}"
+        if bool(profiles.path) + bool(profiles.adapter) + (profiles.name == TEMPLATE_SET) != 1:
             raise ConfigError(
-                f"{where}: external {external.name!r}: no data set {external.data!r}; "
-                f"choose from {', '.join(sorted(known_data))}"
+                f"{its}: give either path or adapter (only {TEMPLATE_SET!r}, the profiles by rule, has neither)"
             )
+        for name in profiles.data:
+            _check_known(name, known_data, its)
+        try:
+            profiles.path.format(data="", protocol="")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ConfigError(f"{its}: path {profiles.path!r} may hold {{data}} and {{protocol}} only") from error
+
+
+def _check_known(name: str, known: Sequence[str], its: str) -> None:
+    if name not in known:
+        raise ConfigError(f"{its}: no data set {name!r}; choose from {', '.join(known)}")

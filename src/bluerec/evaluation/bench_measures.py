@@ -1,6 +1,6 @@
 """Measures of a benchmark beside ranks: what a system costs, and what its profiles are like.
 
-A measure takes one system's profiles on one data set and gives rows {system, dataset, measure, mean, low, high, n}.
+A measure takes one set of profiles on one data set and gives rows {system, dataset, protocol, measure, mean, ...}.
 New ones are added to `PROFILE_MEASURES`; they are asked once for each set of profiles, data set and protocol.
 """
 
@@ -39,6 +39,7 @@ class MeasureRow:
 
     system: str
     dataset: str
+    protocol: str
     measure: str
     mean: float
     low: float
@@ -64,18 +65,22 @@ class ProfilesAtHand:
 
     def row(self, measure: str, values: Float64Array) -> MeasureRow:
         """A row of values (n_users,), NaN where a user has none."""
-        return summarise_measure(self.profiles.name, self.dataset, measure, values, seed=self.seed)
+        place = (self.profiles.name, self.dataset, self.table.protocol)
+        return summarise_measure(place, measure, values, seed=self.seed)
 
 
 ProfileMeasure = Callable[[ProfilesAtHand], list[MeasureRow]]
 
 
-def summarise_measure(system: str, dataset: str, measure: str, values: Float64Array, *, seed: int = 0) -> MeasureRow:
-    """Mean and 95% bootstrap interval of values (n_users,); NaN values are left out of all three and of `n`."""
+def summarise_measure(place: tuple[str, str, str], measure: str, values: Float64Array, *, seed: int = 0) -> MeasureRow:
+    """Mean and 95% bootstrap interval of values (n_users,); NaN values are left out of all three and of `n`.
+
+    `place` is system, data set and protocol. Raises `DataError` where no user has a value.
+    """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     low, high = np.percentile(resample_means(known[:, None], seed=seed)[:, 0], INTERVAL)
-    return MeasureRow(system, dataset, measure, float(known.mean()), float(low), float(high), len(known))
+    return MeasureRow(*place, measure, float(known.mean()), float(low), float(high), len(known))
 
 
 def measure_size(given: ProfilesAtHand) -> list[MeasureRow]:
@@ -105,12 +110,14 @@ def measure_cost(
 
     Seconds include all pools; embedding a text is included only the first time, as vectors are kept on disk.
     """
-    dataset = str(cell.identity["dataset"])
+    if cell.is_external:  # what another program takes and keeps is not known here
+        return []
+    place = (cell.system, str(cell.identity["dataset"]), str(cell.identity["protocol"]))
     seconds = cell.seconds / len(table)
-    rows = [MeasureRow(cell.system, dataset, "seconds per user", seconds, seconds, seconds, len(table))]
+    rows = [MeasureRow(*place, "seconds per user", seconds, seconds, seconds, len(table))]
     kept = _bytes_kept(cell.system, table, vectors, profiles)
     if kept is not None:
-        rows.append(summarise_measure(cell.system, dataset, "bytes per user", kept))
+        rows.append(summarise_measure(place, "bytes per user", kept))
     return [asdict(row) for row in rows]
 
 

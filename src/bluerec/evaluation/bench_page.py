@@ -140,7 +140,12 @@ class _Arena:
 
     def draw_cost(self) -> Markup:
         """NDCG@10 in the largest pool against the bytes kept of a user."""
-        costs = pick(self._results["measures"], dataset=self.data, measure="bytes per user")
+        costs = pick(
+            self._results["measures"],
+            dataset=self.data,
+            protocol=self.identity["protocol"],
+            measure="bytes per user",
+        )
         points = [
             Point(cost["system"], cost["mean"], row["mean"], row["low"], row["high"], is_of_profiles(cost["system"]))
             for cost in costs

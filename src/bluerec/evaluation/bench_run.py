@@ -109,6 +109,8 @@ class Bench:
         """Every set for these examples: read, composed, or written now. A missing file is an error, not a gap."""
         sets = {}
         for wanted in self.config.profiles:
+            if wanted.data and data.name not in wanted.data:
+                continue
             if wanted.name == TEMPLATE_SET:
                 users = [examples.select(data.split, max_users=data.max_users or None, seed=self.config.seed)]
                 users.append(examples.select("validation", max_users=MAX_VALIDATION_USERS, seed=self.config.seed))
@@ -153,7 +155,10 @@ class Bench:
             save_examples(arena.table, ground.negatives, examples_path)
         cells = []
         for system in systems:
-            profiles = sets.get(system.partition(":")[2])
+            set_name = system.partition(":")[2]
+            if set_name and set_name not in sets:  # of other data sets
+                continue
+            profiles = sets.get(set_name)
             identity = identify_cell(arena, system, self._inputs(system, setting, profiles))
             cells.append(
                 load_cell(self.out, identity, arena.table) or self._measure(ground, setting, profiles, identity)

@@ -186,11 +186,11 @@ def _read_lists(
         raise DataError(f"{path}: {len(short)} lists are shorter than {SHORTEST_LIST} items, e.g. of {example_id}")
     scores = frame["score"].to_numpy()
     is_target = rows == table.target_rows[examples]
-    own = np.full(len(table), np.inf)
-    own[examples[is_target]] = scores[is_target]
-    slack = TIE_TOLERANCE * np.maximum(1.0, np.abs(own[examples]))
-    n_above = np.bincount(examples[(scores >= own[examples] - slack) & ~is_target], minlength=len(table))
-    return (FULL_POOL,), np.where(np.isfinite(own), 1 + n_above, full)[None, :].astype(np.int64)
+    own, is_listed = np.zeros(len(table)), np.zeros(len(table), dtype=np.bool_)
+    own[examples[is_target]], is_listed[examples[is_target]] = scores[is_target], True
+    lowest_tie = own - TIE_TOLERANCE * np.maximum(1.0, np.abs(own))
+    n_above = np.bincount(examples[(scores >= lowest_tie[examples]) & ~is_target], minlength=len(table))
+    return (FULL_POOL,), np.where(is_listed, 1 + n_above, full)[None, :].astype(np.int64)
 
 
 def _refuse(path: str | Path, faulty: pl.DataFrame, what: str, shown: str | None = None) -> None:

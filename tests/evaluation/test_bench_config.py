@@ -1,0 +1,70 @@
+"""Benchmarks are read without tolerance for what they do not know."""
+
+from pathlib import Path
+
+import pytest
+from bench_fixtures import TINY
+
+from bluerec.errors import ConfigError
+from bluerec.evaluation.bench_config import bench_from_dict, load_bench
+from bluerec.evaluation.bench_run import digest_bench
+from bluerec.evaluation.bench_systems import name_systems
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"system": ["mean"]}, "unknown setting system; known here: name, data, systems"),
+        ({"systems": "mean"}, "systems must be a list of texts, got 'mean'"),
+        ({"systems": []}, "at least one"),
+        ({"data": [{"name": "a"}, {"name": "a"}]}, "two of data are called 'a'"),
+        ({"data": [{"name": "a", "max_users": "all"}]}, "data 1: max_users must be int, got 'all'"),
+        ({"data": {"name": "a"}}, r"written \[\[data\]\]"),
+        ({"data": [{}]}, "missing 1 required positional argument: 'name'"),
+        ({"masks": ["hidden"]}, "masks: .*hidden.*choose from masked, unmasked"),
+        ({"protocols": []}, "protocols: nothing"),
+        ({"profiles": [{"name": "blue"}]}, "profiles 'blue': give either path or adapter"),
+        ({"profiles": [{"name": "blue", "path": "x", "adapter": "none"}]}, "give either path or adapter"),
+        ({"profiles": [{"name": "blue", "path": "{user}.parquet"}]}, "may hold {data} and {protocol} only"),
+        ({"externals": [{"name": "s", "data": "b", "path": "x"}]}, "external 's': no data set 'b'; choose from toy"),
+        ({"seed": True}, "seed must be int"),
+    ],
+)
+def test_faults_are_named(change: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bench_from_dict(TINY | change)
+
+
+@pytest.mark.parametrize("content", ["title = ", b"\xff".decode("latin-1")])
+def test_files_that_are_no_toml(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_bench(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_bench(tmp_path / "nothing.toml")
+
+
+def test_the_digest_knows_every_setting_but_no_folder() -> None:
+    external = {"name": "s", "data": "toy", "path": "here/s.parquet"}
+    own = digest_bench(bench_from_dict(TINY | {"externals": [external]}))
+    moved = digest_bench(bench_from_dict(TINY | {"externals": [external | {"path": "there/s.parquet"}]}))
+    assert own == moved
+    assert own != digest_bench(bench_from_dict(TINY))
+    assert own != digest_bench(bench_from_dict(TINY | {"externals": [external], "seed": 2}))
+
+
+def test_unknown_systems_are_named() -> None:
+    with pytest.raises(ConfigError, match="systems: no 'best'; choose from random"):
+        name_systems(["best"], [], [])
+    with pytest.raises(ConfigError, match="profile_systems: no 'mean'; choose from profile"):
+        name_systems(["mean"], ["mean"], ["blue"])
+
+
+def test_the_benchmarks_that_come_along_are_valid(project: Path) -> None:
+    paths = sorted((project / "configs" / "bench").glob("*.toml"))
+    assert paths
+    for path in paths:
+        config = load_bench(path)
+        names = [profiles.name for profiles in config.profiles]
+        assert config.reference in name_systems(config.systems, config.profile_systems, names)

@@ -1,0 +1,121 @@
+"""A whole benchmark on a tiny world: what comes out, what is kept, what is measured anew."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from bench_fixtures import TINY, make_bench, run_bench, save_toy
+
+from bluerec.data.histories import split_examples
+from bluerec.data.tables import load_dataset
+from bluerec.errors import ConfigError, DataError
+from bluerec.evaluation.bench_page import build_bench_page
+from bluerec.evaluation.bench_table import pick, render_markdown
+from bluerec.evaluation.protocol import rank_targets
+from bluerec.evaluation.rankers import PopularityRanker
+
+SYSTEMS = [*TINY["systems"], "profile:template", "profile+history:template", "multi-interest:template"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_toy(tmp_path_factory.mktemp("data"))
+
+
+def test_every_system_has_a_row_in_every_pool(data: Path, tmp_path: Path) -> None:
+    results, measured = run_bench(data, tmp_path)
+    assert measured == SYSTEMS
+    for pool in ("10", "full"):
+        rows = pick(results["rows"], pool=pool, metric="ndcg@10")
+        assert [row["system"] for row in rows] == SYSTEMS
+        assert {row["n_users"] for row in rows} == {25}
+        assert all(row["low"] <= row["mean"] <= row["high"] for row in rows)
+    assert {row["system"] for row in results["paired"]} == set(SYSTEMS) - {"harmonic-centred"}
+    assert {row["n_tests"] for row in results["paired"]} == {len(SYSTEMS) - 1}
+
+
+def test_the_ranks_of_a_cell_are_those_of_the_ranker(data: Path, tmp_path: Path) -> None:
+    run_bench(data, tmp_path)
+    (path,) = tmp_path.glob("cells/*/popularity-*.ranks.parquet")
+    frame = pl.read_parquet(path)
+    examples = split_examples(load_dataset(data / "toy"))
+    table = examples.select("test", max_users=25)
+    own = rank_targets(table, [PopularityRanker(examples)], ("10", "full"))
+    assert frame["example_id"].to_list() == table.example_ids * 2
+    assert frame["rank"].to_list() == own.ranks[0].ravel().tolist()
+    assert frame["n_candidates"].to_list() == own.n_candidates.ravel().tolist()
+
+
+def test_finished_cells_are_kept_and_give_the_same_results(data: Path, tmp_path: Path) -> None:
+    first, _ = run_bench(data, tmp_path)
+    again, measured = run_bench(data, tmp_path)
+    assert measured == []
+    assert again["rows"] == first["rows"]
+    assert again["paired"] == first["paired"]
+    lost = next(tmp_path.glob("cells/*/random-*.json"))
+    lost.unlink()
+    assert run_bench(data, tmp_path)[1] == ["random"]
+
+
+def test_a_new_system_is_measured_beside_the_finished_ones(data: Path, tmp_path: Path) -> None:
+    run_bench(data, tmp_path)
+    assert run_bench(data, tmp_path, systems=[*TINY["systems"], "mean"])[1] == ["mean"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"data": [{"name": "toy", "max_users": 24}]}, {"pools": ["9", "full"]}]
+)
+def test_what_ranks_depend_on_is_measured_anew(change: dict, data: Path, tmp_path: Path) -> None:
+    run_bench(data, tmp_path)
+    assert run_bench(data, tmp_path, **change)[1] == SYSTEMS
+
+
+def test_a_cell_whose_ranks_are_damaged_is_named(data: Path, tmp_path: Path) -> None:
+    run_bench(data, tmp_path)
+    next(tmp_path.glob("cells/*/random-*.ranks.parquet")).write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"random-\w+\.ranks\.parquet: cannot be read; delete"):
+        run_bench(data, tmp_path)
+
+
+def test_masks_and_protocols_are_arenas_of_their_own(data: Path, tmp_path: Path) -> None:
+    changes = {"masks": ["masked", "unmasked"], "protocols": ["leave-one-out", "global-time"]}
+    results, _ = run_bench(data, tmp_path, systems=["popularity", "harmonic-centred"], **changes)
+    keys = [(arena["protocol"], arena["mask"]) for arena in results["arenas"]]
+    # The toy world has real times; a data set of positions would be refused the second protocol, and say so.
+    assert keys == [(p, m) for p in changes["protocols"] for m in changes["masks"]]
+    rows = pick(results["measures"], system="popularity", measure="bytes per user")
+    assert [row["protocol"] for row in rows] == changes["protocols"]
+    masked, unmasked = (pick(results["rows"], system="popularity", metric="mrr@20", mask=mask, pool="full",
+                             protocol="leave-one-out")[0]["mean"] for mask in changes["masks"])  # fmt: skip
+    assert masked > unmasked
+
+
+def test_profiles_of_one_data_set_only(data: Path, tmp_path: Path) -> None:
+    both = [{"name": "toy", "max_users": 25}, {"name": "other", "max_users": 25}]
+    (tmp_path / "both").mkdir()
+    for name in ("toy", "other"):
+        (tmp_path / "both" / name).symlink_to(data / "toy")
+    profiles = [{"name": "template", "data": ["other"]}]
+    results, _ = run_bench(tmp_path / "both", tmp_path / "run", data=both, profiles=profiles)
+    assert {row["dataset"] for row in pick(results["rows"], system="profile:template")} == {"other"}
+    assert {row["dataset"] for row in pick(results["rows"], system="random")} == {"toy", "other"}
+
+
+def test_the_reference_must_take_part(data: Path, tmp_path: Path) -> None:
+    bench, _ = make_bench(data, tmp_path, reference="blue")
+    with pytest.raises(ConfigError, match="reference 'blue' is not among the systems"):
+        bench.run({})
+
+
+def test_the_tables_and_the_page_have_every_system_and_escape_names(data: Path, tmp_path: Path) -> None:
+    results, _ = run_bench(data, tmp_path)
+    results["notes"].append("<script>alert(1)</script>")
+    results["identity"] = {**results["identity"], "created": "2026"}
+    markdown, page = render_markdown(results), build_bench_page(results)
+    for system in SYSTEMS:
+        assert f"| {system} |" in markdown
+        assert f"<bdi>{system}</bdi>" in page
+    mean = pick(results["rows"], system="popularity", pool="full", metric="ndcg@10")[0]["mean"]
+    assert f"{mean:.4f}" in markdown
+    assert f"{mean:.4f}" in page
+    assert "<script>alert(1)" not in page
