@@ -35,7 +35,7 @@ def make_bench(data: Path, out: Path, /, **changes: Any) -> tuple[Bench, list[st
 
     config = bench_from_dict(TINY | changes)
     return Bench(
-        config, data, out, lambda its: Vectors(embedder, embed_items(its, embedder)), refuse, said.append
+        config, data, out, lambda its: Vectors(embedder, embed_items(its, embedder)), refuse, said.append, refuse
     ), said
 
 
@@ -44,4 +44,4 @@ def run_bench(data: Path, out: Path, /, **changes: Any) -> tuple[dict[str, Any],
     bench, said = make_bench(data, out, **changes)
     results = bench.run(IDENTITY)
     return results, [line.split(":")[0].strip() if ": external" in line else line.rsplit(":", 1)[0].strip()
-                     for line in said if line.startswith("  ")]  # fmt: skip
+                     for line in said if line.startswith("  ") and " of " not in line]  # fmt: skip

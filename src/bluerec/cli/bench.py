@@ -20,6 +20,7 @@ from bluerec.evaluation.bench_page import save_bench_page
 from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
 from bluerec.evaluation.bench_table import HEADLINE, order_systems, pick, render_markdown
 from bluerec.evaluation.lineup import Vectors
+from bluerec.evaluation.qa import Answerer, LikelihoodAnswerer
 from bluerec.runs import atomic_path, check_writable, describe_environment
 
 PAGE_FILE, MARKDOWN_FILE = "bench.html", "bench.md"
@@ -54,7 +55,7 @@ def bench_command(
     for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
         check_writable(path)
     models = _Models(model_settings, offline)
-    bench = Bench(config, data, out, models.embed, models.write, console.say)
+    bench = Bench(config, data, out, models.embed, models.write, console.say, models.load_answerer)
     results = bench.run(_identify(config, benchmark, model_settings, settings or ()))
     page = render_markdown(results)
     for path in (out / MARKDOWN_FILE, *([markdown] if markdown else [])):
@@ -75,6 +76,7 @@ class _Models:
         self._settings = settings
         self._offline = offline
         self._embedder: Any = None
+        self._answerer: LikelihoodAnswerer | None = None
 
     def embed(self, dataset: Dataset) -> Vectors:
         from bluerec.profiling.embedders import embed_items, load_embedder
@@ -83,6 +85,17 @@ class _Models:
             self._embedder = load_embedder(self._settings.embedder, offline=self._offline, announce=console.say)
         with console.progress("embedding items") as tell:
             return Vectors(self._embedder, embed_items(dataset, self._embedder, progress=tell))
+
+    def load_answerer(self) -> Answerer:
+        """The untrained profiler as reader of the questions."""
+        from bluerec.profiling.models import load_profiler
+        from bluerec.profiling.readers import LetterReader, LikelihoodReader
+
+        if self._answerer is None:
+            base = load_profiler(self._settings.profiler.model, offline=self._offline, announce=console.say)
+            kind = LetterReader if self._settings.choice_reward.scoring == "letter" else LikelihoodReader
+            self._answerer = LikelihoodAnswerer(base.model, base.tokenizer, kind(base.model, base.tokenizer, base.name))
+        return self._answerer
 
     def write(self, wanted: BenchProfiles, table: ExampleTable, path: Path) -> None:
         """Write the profiles of an adapter; a stopped run goes on where it was."""

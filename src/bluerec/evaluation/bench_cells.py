@@ -23,7 +23,7 @@ from bluerec.evaluation.metrics import METRIC_NAMES, Float64Array, average_by_us
 from bluerec.runs import atomic_path, read_json, write_json
 from bluerec.types import IntArray
 
-CELLS_FOLDER = "cells"
+CELLS_FOLDER, MEASURES_FOLDER = "cells", "measures"
 CELL_SCHEMA = "bluerec-cell-1"
 # Raised when a change of the code changes ranks, so that older cells are measured anew.
 RANKS_VERSION = 1
@@ -161,6 +161,31 @@ def load_cell(run: Path, identity: Mapping[str, Any], table: ExampleTable) -> Ce
         float(content["seconds"]),
         tuple(content["notes"]),
     )
+
+
+def measure_path(run: Path, identity: Mapping[str, Any]) -> Path:
+    """Where the rows of a measure lie; different for every identity."""
+    readable = re.sub(
+        r"[^A-Za-z0-9.-]+", "_", f"{identity['dataset']}-{identity['measure']}-{identity['profiles']['name']}"
+    )
+    return run / MEASURES_FOLDER / f"{readable[:80].strip('._')}-{digest_identity(identity)}.json"
+
+
+def save_measure(run: Path, identity: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the rows of a measure."""
+    write_json(measure_path(run, identity), {"schema": CELL_SCHEMA, "identity": dict(identity), "rows": list(rows)})
+
+
+def load_measure(run: Path, identity: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The rows of a finished measure, or None. Raises `DataError` if the file is damaged."""
+    path = measure_path(run, identity)
+    if not path.is_file():
+        return None
+    content = read_json(path, "benchmark run")
+    if not isinstance(content, dict) or content.get("schema") != CELL_SCHEMA:
+        raise DataError(f"{path}: not the measure that its name says; delete it, it will be taken again")
+    rows: list[dict[str, Any]] = content["rows"]
+    return rows
 
 
 def summarise_cell(cell: Cell, table: ExampleTable) -> list[dict[str, Any]]:

@@ -74,6 +74,8 @@ class BenchConfig:
     reference: str = BEST_HISTORY
     title: str = ""
     seed: int = 0
+    measures: tuple[str, ...] = ("size",)
+    measured_users: int = 300  # on whom measures are taken; ranks are measured on all
     settings: tuple[str, ...] = ()  # section.key=value, as for --set
 
     def as_dict(self) -> dict[str, Any]:
@@ -140,7 +142,10 @@ def _check(config: BenchConfig, where: str) -> None:
     if not config.data or not config.systems:
         raise ConfigError(f"{where}: give at least one [[data]] and one of systems")
     parse_pools(",".join(config.pools))
-    for what, given, known in (("protocols", config.protocols, PROTOCOLS), ("masks", config.masks, MASKS)):
+    for what, given, known in (
+        ("protocols", config.protocols, PROTOCOLS),
+        ("masks", config.masks, MASKS),
+    ):
         wrong = [entry for entry in given if entry not in known]
         if wrong or not given:
             raise ConfigError(f"{where}: {what}: {wrong[:1] or 'nothing'}; choose from {', '.join(known)}")

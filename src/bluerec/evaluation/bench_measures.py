@@ -1,7 +1,7 @@
 """Measures of a benchmark beside ranks: what a system costs, and what its profiles are like.
 
 A measure takes one set of profiles on one data set and gives rows {system, dataset, protocol, measure, mean, ...}.
-New ones are added to `PROFILE_MEASURES`; they are asked once for each set of profiles, data set and protocol.
+New ones are added to `PROFILE_MEASURES`; a benchmark names those it wants, and how many users they are taken on.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from bluerec.data.histories import ExampleTable
+from bluerec.errors import ConfigError
 from bluerec.evaluation.bench_cells import Cell
+from bluerec.evaluation.faithfulness import measure_distinctness, measure_guards, measure_reading_ease, measure_support
 from bluerec.evaluation.lineup import Vectors
 from bluerec.evaluation.metrics import INTERVAL, Float64Array, resample_means
 from bluerec.evaluation.profile_sets import ProfileSet
+from bluerec.evaluation.qa import Answerer, build_questions, measure_answers, render_raw_history
+from bluerec.evaluation.steering import measure_moves
+from bluerec.evaluation.topics import find_topics
+from bluerec.evaluation.vector_rankers import ItemSpace
 
 BYTES_PER_ID = 8
 BYTES_PER_FLOAT = 4
@@ -30,6 +37,10 @@ _EVENTS_READ = {
     "history-text-20": 20,
     "history-text-short": 20,
 }
+QA = "qa"
+NO_CONTEXT, RAW_HISTORY = "no context", "raw history"
+SUPPORTED = "sentences supported by the own history (share)"
+MIN_STEERED = 20  # users
 _NOTHING_KEPT = ("random", "popularity")
 
 
@@ -56,6 +67,7 @@ class ProfilesAtHand:
     profiles: ProfileSet
     vectors: Vectors
     seed: int
+    answerer: Answerer | None = None
 
     @property
     def texts(self) -> list[str]:
@@ -95,12 +107,64 @@ def measure_size(given: ProfilesAtHand) -> list[MeasureRow]:
     return [*([given.row("tokens per profile", tokens)] if np.isfinite(tokens).any() else []), *rows]
 
 
-PROFILE_MEASURES: Mapping[str, ProfileMeasure] = {"size": measure_size}
+def measure_truth(given: ProfilesAtHand) -> list[MeasureRow]:
+    """Whether the profiles are true, readable and their owners' own, see `bluerec.evaluation.faithfulness`."""
+    space = ItemSpace.centred(given.vectors.items)
+    support = measure_support(given.table, given.texts, space, given.vectors.embedder, seed=given.seed)
+    own = space.place(given.vectors.embedder.embed(given.texts, "profile"))
+    return [
+        given.row(SUPPORTED, support.shares),
+        *(given.row(name, values) for name, values in measure_guards(given.table, given.texts).items()),
+        given.row("distance to other users' profiles (1 - cosine)", measure_distinctness(own)),
+        given.row("reading ease (Flesch)", measure_reading_ease(given.texts)),
+    ]
 
 
-def measure_profiles(given: ProfilesAtHand) -> list[dict[str, Any]]:
-    """All measures of one set of profiles on one data set."""
-    return [asdict(row) for measure in PROFILE_MEASURES.values() for row in measure(given)]
+def measure_steering(given: ProfilesAtHand) -> list[MeasureRow]:
+    """How far edits move what they name, see `bluerec.evaluation.steering`. An edit that nobody's profile takes is
+    left out."""
+    space, topics = ItemSpace.centred(given.vectors.items), find_topics(given.table.dataset)
+    moves = measure_moves(given.table, given.texts, topics, space, given.vectors.embedder)
+    return [given.row(kind, values) for kind, values in moves.items() if np.isfinite(values).sum() >= MIN_STEERED]
+
+
+def measure_qa(given: ProfilesAtHand) -> list[MeasureRow]:
+    """What a reader answers from the profiles, see `bluerec.evaluation.qa`."""
+    if given.answerer is None:
+        raise ConfigError("measure 'qa': needs a reading model")
+    questions = build_questions(given.table, given.answerer.reader, seed=given.seed)
+    return [given.row(name, values) for name, values in measure_answers(questions, given.texts, given.answerer).items()]
+
+
+# Raised with the code of a measure, so that older values are measured anew.
+MEASURE_VERSION = 1
+PROFILE_MEASURES: Mapping[str, ProfileMeasure] = {
+    "size": measure_size,
+    "truth": measure_truth,
+    "steering": measure_steering,
+    QA: measure_qa,
+}
+
+
+def measure_profiles(given: ProfilesAtHand, name: str) -> list[dict[str, Any]]:
+    """One measure of one set of profiles on one data set."""
+    return [asdict(row) for row in PROFILE_MEASURES[name](given)]
+
+
+def build_controls(table: ExampleTable) -> list[ProfileSet]:
+    """What a reader gets in the place of a profile: nothing, and the raw history."""
+    texts = {NO_CONTEXT: [""] * len(table), RAW_HISTORY: render_raw_history(table)}
+    constant = {"writer": "control", "template": "control", "n_tokens": None}
+    return [
+        ProfileSet(
+            name,
+            pl.DataFrame({"example_id": table.example_ids, "text": its}).with_columns(
+                pl.lit(value, pl.String if isinstance(value, str) else pl.Int32).alias(column)
+                for column, value in constant.items()
+            ),
+        )
+        for name, its in texts.items()
+    ]
 
 
 def measure_cost(

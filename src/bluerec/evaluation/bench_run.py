@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,33 @@ from bluerec.data.candidates import FULL_POOL, NO_ITEM, find_seen, sample_negati
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset, load_dataset
 from bluerec.errors import ConfigError
-from bluerec.evaluation.bench_cells import Arena, Cell, digest_identity, identify_cell, load_cell, save_cell
+from bluerec.evaluation.bench_cells import (
+    Arena,
+    Cell,
+    digest_identity,
+    identify_cell,
+    load_cell,
+    load_measure,
+    save_cell,
+    save_measure,
+)
 from bluerec.evaluation.bench_config import TEMPLATE_SET, BenchConfig, BenchData, BenchExternal, BenchProfiles
-from bluerec.evaluation.bench_measures import ProfilesAtHand, measure_cost, measure_profiles
+from bluerec.evaluation.bench_measures import (
+    MEASURE_VERSION,
+    PROFILE_MEASURES,
+    QA,
+    ProfilesAtHand,
+    build_controls,
+    measure_cost,
+    measure_profiles,
+)
 from bluerec.evaluation.bench_systems import Setting, build_system, name_systems, needs_vectors
 from bluerec.evaluation.bench_table import Measured, build_results
 from bluerec.evaluation.external import digest_file, load_external, save_examples
 from bluerec.evaluation.lineup import Vectors
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, load_profile_sets
 from bluerec.evaluation.protocol import find_largest_pool, rank_targets
+from bluerec.evaluation.qa import Answerer
 from bluerec.evaluation.template_profiles import write_template_profiles
 from bluerec.runs import write_json
 from bluerec.types import IntArray
@@ -39,7 +57,7 @@ Announce = Callable[[str], None]
 
 @dataclass
 class Bench:
-    """One run. `embed` and `write` bring in the models; `write` is asked only for profiles that an adapter writes."""
+    """One run. `embed`, `write` and `load_answerer` bring in the models, each asked only where it is needed."""
 
     config: BenchConfig
     data_folder: Path
@@ -47,6 +65,7 @@ class Bench:
     embed: Embed
     write: WriteProfiles
     announce: Announce
+    load_answerer: Callable[[], Answerer]
     notes: list[str] = field(default_factory=list)
 
     def run(self, identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,8 +121,38 @@ class Bench:
                     measures += measure_cost(cell, table, vectors, profiles)
         if vectors is not None and protocol == self.config.protocols[0]:
             for profiles in sets.values():
-                measures += measure_profiles(ProfilesAtHand(data.name, table, profiles, vectors, self.config.seed))
+                measures += self._take_measures(found[0].arena, vectors, profiles, self.config.measures)
+            if QA in self.config.measures:
+                measured = table.select("all", max_users=self.config.measured_users, seed=self.config.seed)
+                for control in build_controls(measured):
+                    measures += self._take_measures(found[0].arena, vectors, control, (QA,))
         return found, measures
+
+    def _take_measures(
+        self, arena: Arena, vectors: Vectors, profiles: ProfileSet, names: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """The rows of these measures of one set; finished ones are kept as cells are."""
+        table = arena.table.select("all", max_users=self.config.measured_users, seed=self.config.seed)
+        rows: list[dict[str, Any]] = []
+        for name in names:
+            answerer = self.load_answerer() if name == QA else None
+            identity = {
+                **replace(arena, table=table).identity,
+                "measure": name,
+                "measure_version": MEASURE_VERSION,
+                "embedder": vectors.embedder.name,
+                "profiles": dict(profiles.identity),
+                "reader": answerer.name if answerer else None,
+            }
+            kept = load_measure(self.out, identity)
+            if kept is None:
+                begin = time.perf_counter()
+                given = ProfilesAtHand(arena.data, table, profiles, vectors, self.config.seed, answerer)
+                kept = measure_profiles(given, name)
+                save_measure(self.out, identity, kept)
+                self.announce(f"  {name} of {profiles.name}: {time.perf_counter() - begin:.1f} s")
+            rows += kept
+        return rows
 
     def _load_profiles(self, data: BenchData, examples: ExampleTable) -> dict[str, ProfileSet]:
         """Every set for these examples: read, composed, or written now. A missing file is an error, not a gap."""
@@ -257,6 +306,9 @@ def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequenc
         same = [o for o in config.externals if (o.name, o.data, o.protocol, o.mask) == _place(external)]
         if len(same) > 1:
             raise ConfigError(f"two external systems are called {external.name!r} on {external.data}")
+    unknown = [name for name in config.measures if name not in PROFILE_MEASURES]
+    if unknown:
+        raise ConfigError(f"measures: no {unknown[0]!r}; choose from {', '.join(PROFILE_MEASURES)}")
     if config.reference not in (*systems, *externals):
         raise ConfigError(f"reference {config.reference!r} is not among the systems: {', '.join(systems)}")
 
