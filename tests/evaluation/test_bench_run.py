@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from bench_fixtures import TINY, make_bench, run_bench, save_toy
+from bench_fixtures import IDENTITY, TINY, make_bench, run_bench, save_toy
 
 from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
@@ -119,3 +119,27 @@ def test_the_tables_and_the_page_have_every_system_and_escape_names(data: Path, 
     assert f"{mean:.4f}" in markdown
     assert f"{mean:.4f}" in page
     assert "<script>alert(1)" not in page
+
+
+def test_measures_are_taken_once_and_drawn(data: Path, tmp_path: Path) -> None:
+    changes = {"measures": ["size", "truth", "steering"], "measured_users": 20}
+    bench, said = make_bench(data, tmp_path, **changes)
+    first = bench.run(IDENTITY)
+    assert [line for line in said if " of template" in line]
+    names = {row["measure"] for row in first["measures"] if row["system"] == "template"}
+    assert {"words per profile", "sentences supported by the own history (share)", "reading ease (Flesch)"} <= names
+    assert {row["n"] for row in first["measures"] if row["system"] == "template"} == {20}
+    bench, said = make_bench(data, tmp_path, **changes)
+    again = bench.run(IDENTITY)
+    assert not [line for line in said if " of template" in line]
+    own, before = ([row for row in its["measures"] if row["system"] == "template"] for its in (again, first))
+    assert own == before
+    page = build_bench_page(first | {"identity": first["identity"] | {"created": "2026"}})
+    assert "Is it true, and its owner&#39;s own?" in page
+    assert "Can a reader answer from it?" not in page  # not asked, not shown
+
+
+def test_an_unknown_measure_is_named(data: Path, tmp_path: Path) -> None:
+    bench, _ = make_bench(data, tmp_path, measures=["beauty"])
+    with pytest.raises(ConfigError, match="measures: no 'beauty'; choose from size, truth, steering, qa"):
+        bench.run(IDENTITY)

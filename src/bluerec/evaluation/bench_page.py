@@ -16,6 +16,7 @@ from markupsafe import Markup
 from bluerec import __version__
 from bluerec.evaluation.bench_cells import LENGTH_GROUPS
 from bluerec.evaluation.bench_charts import Point, choose_shade, cost_chart
+from bluerec.evaluation.bench_sections import build_sections
 from bluerec.evaluation.bench_table import HEADLINE, order_systems, pick
 from bluerec.evaluation.charts import Interval, interval_chart
 from bluerec.evaluation.lineup import SHUFFLED
@@ -56,6 +57,7 @@ def build_bench_page(results: Mapping[str, Any]) -> str:
             arenas=arenas,
             first=first,
             matrix=build_matrix(first),
+            sections=build_sections(results),
             measures=_group_measures(results["measures"]),
         )
     )
