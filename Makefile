@@ -1,6 +1,7 @@
 # make demo     set up, then the whole main job on a small synthetic world (or on DATA=path [SOURCE=name])
 # make test     set up, then the tests
 # make check    set up, then format, lint, types, import layers, generated docs
+# make bench-env   set up .venv-bench: RecTools' sequence models, which want an older numpy (docs/benchmark.md)
 # make clean    remove caches, builds and the demo's run; make distclean removes the environment too
 #
 # TORCH_OPTIONS goes to the pip call that installs torch, e.g. the index of another build of it.
@@ -13,7 +14,7 @@ TORCH_OPTIONS ?=
 PYTEST_OPTIONS ?=
 CHECKED := src tests tools benchmarks
 
-.PHONY: demo test check format docs clean distclean
+.PHONY: demo test check format docs bench-env clean distclean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/bluerec demo --out runs/demo $(if $(DATA),--data "$(DATA)") $(if $(SOURCE),--source "$(SOURCE)")
@@ -50,9 +51,15 @@ $(VENV)/.dev-ready: $(VENV)/.demo-ready
 	$(PIP) -c constraints.txt --no-build-isolation -e '.[dev]'
 	touch $@
 
+# Torch first and alone here too, at the version of the other environment.
+bench-env: benchmarks/requirements-bench.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check $(TORCH_OPTIONS) "$$(grep '^torch==' constraints.txt)"
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements-bench.txt
+
 clean:
 	rm -rf runs/demo dist build .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find src tests tools -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-bench

@@ -89,12 +89,15 @@ class _Models:
     def load_answerer(self) -> Answerer:
         """The untrained profiler as reader of the questions."""
         from bluerec.profiling.models import load_profiler
+        from bluerec.profiling.precision import choose_dtype
         from bluerec.profiling.readers import LetterReader, LikelihoodReader
 
         if self._answerer is None:
             base = load_profiler(self._settings.profiler.model, offline=self._offline, announce=console.say)
             kind = LetterReader if self._settings.choice_reward.scoring == "letter" else LikelihoodReader
-            self._answerer = LikelihoodAnswerer(base.model, base.tokenizer, kind(base.model, base.tokenizer, base.name))
+            dtype = choose_dtype("auto")
+            reader = kind(base.model, base.tokenizer, base.name, dtype=dtype)
+            self._answerer = LikelihoodAnswerer(base.model, base.tokenizer, reader, dtype=dtype)
         return self._answerer
 
     def write(self, wanted: BenchProfiles, table: ExampleTable, path: Path) -> None:

@@ -8,8 +8,9 @@ so that no context, the history and every system's profile are compared by the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from bluerec.profiling.continuations import Row, score_continuations
 from bluerec.profiling.readers import MAX_CONTEXT_TOKENS, remove_special_tokens
 from bluerec.rewards.choice import ChoiceReward
 from bluerec.types import Float32Array, Reader
+
+if TYPE_CHECKING:
+    import torch
 
 RATINGS = (1, 2, 3, 4, 5)
 N_OPTIONS = (4, 10)
@@ -47,9 +51,15 @@ class Answerer(Protocol):
 
 
 class LikelihoodAnswerer:
-    """Rates by the likelihood of the digits 1 to 5 behind context and title; chooses as its reader does."""
+    """Rates by the likelihood of the digits 1 to 5 behind context and title; chooses as its reader does.
 
-    def __init__(self, model: Any, tokenizer: Any, reader: Reader, *, batch_size: int = 8) -> None:
+    With a `dtype` such as bfloat16 matrices are multiplied in it, which the reader is told separately.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, reader: Reader, *, dtype: torch.dtype | None = None, batch_size: int = 8
+    ) -> None:
+        self._dtype = dtype
         self._model = model
         self._tokenizer = tokenizer
         self.reader = reader
@@ -67,7 +77,9 @@ class LikelihoodAnswerer:
             question = f"\nItem: {title}\nThe rating of this user, from 1 (worst) to 5 (best):"
             rows.append(Row([*self._begin(), *shown, *self._encode(question)], self._digits))
         pad_token = int(self._tokenizer.pad_token_id or 0)
-        totals = np.array(score_continuations(self._model, rows, pad_token=pad_token, batch_size=self._batch_size))
+        with self._precision():
+            scores = score_continuations(self._model, rows, pad_token=pad_token, batch_size=self._batch_size)
+        totals = np.array(scores)
         if not np.isfinite(totals).all():
             raise ModelError("rating: the reading model gave scores that are not finite; load it in float32")
         totals = totals.reshape(len(rows), len(RATINGS))
@@ -75,6 +87,12 @@ class LikelihoodAnswerer:
 
     def count_tokens(self, text: str) -> int:
         return len(self._encode(text)) if text else 0
+
+    def _precision(self) -> AbstractContextManager[object]:
+        import torch
+
+        device = self._model.get_input_embeddings().weight.device.type
+        return nullcontext() if self._dtype in (None, torch.float32) else torch.autocast(device, self._dtype)
 
     def _begin(self) -> list[int]:
         begin = self._tokenizer.bos_token_id
