@@ -68,7 +68,8 @@ class LikelihoodAnswerer:
 
     @property
     def name(self) -> str:
-        return self.reader.name
+        precision = "" if self._dtype is None else f", {str(self._dtype).removeprefix('torch.')}"
+        return f"{self.reader.name}{precision}"
 
     def rate(self, contexts: Sequence[str], titles: Sequence[str]) -> Float64Array:
         rows = []
