@@ -17,7 +17,7 @@ from bluerec.errors import BluerecError
 from bluerec.serving import routes, studio
 from bluerec.serving.access import PrincipalOf, Service, Sessions, fail
 from bluerec.serving.keys import KeyRing
-from bluerec.serving.limits import Guard, Limits, RateLimiter, TooLarge
+from bluerec.serving.limits import Guard, Limits, RateLimiter
 from bluerec.serving.metrics import Metrics, log
 from bluerec.serving.ports import ProfileStore, ReasonedRecommender
 from bluerec.serving.worker import Generate, ProfileWorker
@@ -122,9 +122,6 @@ def _add_errors(app: FastAPI) -> None:
         log("store refused", level=logging.WARNING, exception=type(error).__name__)
         return answer(request, 503, "store", "the store could not do this; see the log and run: bluerec doctor")
 
-    async def on_large(request: Request, error: Exception) -> Response:
-        return answer(request, 413, "size", "the body is too large")
-
     async def on_defect(request: Request, error: Exception) -> Response:
         return answer(request, 500, "defect", "a defect of the service; the log has its place")
 
@@ -132,7 +129,6 @@ def _add_errors(app: FastAPI) -> None:
         HTTPException: on_http,
         RequestValidationError: on_invalid,
         BluerecError: on_bluerec,
-        TooLarge: on_large,
         Exception: on_defect,
     }
     for kind, handler in handlers.items():

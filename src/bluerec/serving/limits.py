@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bluerec.serving.metrics import Metrics, log
@@ -118,9 +119,11 @@ class Guard:
         if task.done():
             await task
             return
-        # Work in a thread cannot be stopped: it keeps its place among those in flight until it ends.
+        # Work in a thread cannot be stopped: it keeps its place among those in flight until it ends. Cancelling the
+        # task would give the place away while the thread goes on; only who waits for a body is sent away.
         await answer.refuse(503, "timeout", "the answer took too long; try again later")
-        task.cancel()
+        if answer.is_receiving:
+            task.cancel()
 
     def _leave(self, task: asyncio.Future[Any]) -> None:
         self._in_flight -= 1
@@ -129,8 +132,14 @@ class Guard:
             task.exception()  # seen here, so that an abandoned task does not complain at the end
 
 
-class TooLarge(Exception):
-    """A body without a stated length turned out to be too large."""
+class TooLarge(HTTPException):
+    """A body without a stated length turned out to be too large.
+
+    An HTTP exception, because FastAPI turns any other that comes up while it reads a body into status 400.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(413, {"code": "size", "message": "the body is too large"})
 
 
 class _Answer:
@@ -142,10 +151,13 @@ class _Answer:
         self._begin = time.perf_counter()
         self._request_id = secrets.token_hex(8)
         self._started = self._closed = False
+        self.is_receiving = False
         self._n_bytes = 0
 
     async def receive(self) -> Message:
+        self.is_receiving = True
         message = await self._receive()
+        self.is_receiving = False
         self._n_bytes += len(message.get("body", b""))
         if self._n_bytes > self._max_body:
             raise TooLarge
