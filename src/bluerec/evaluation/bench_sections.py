@@ -86,5 +86,7 @@ def _draw(data: str, measure: str, rows: Sequence[Mapping[str, Any]]) -> Figure:
         for row in rows
     ]
     said = "; ".join(f"{row['system']} {row['mean']:.3g}" for row in rows)
-    chart = interval_chart(intervals, description=f"{measure} on {data}: {said}", x_label="")
+    # Three digits are more than the intervals allow; counts and scores of more than 10 need one decimal.
+    n_decimals = 1 if max(abs(row["mean"]) for row in rows) > 10 else 3
+    chart = interval_chart(intervals, description=f"{measure} on {data}: {said}", x_label="", n_decimals=n_decimals)
     return Figure(data, measure, max(int(row["n"]) for row in rows), chart)

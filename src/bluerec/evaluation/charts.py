@@ -105,7 +105,12 @@ def line_chart(
 
 
 def interval_chart(
-    intervals: Sequence[Interval], *, description: str, x_label: str, is_difference: bool = False
+    intervals: Sequence[Interval],
+    *,
+    description: str,
+    x_label: str,
+    is_difference: bool = False,
+    n_decimals: int = 4,
 ) -> Markup:
     """Dots and whiskers, one below the other, over a common axis that includes zero.
 
@@ -115,7 +120,7 @@ def interval_chart(
     if not intervals:
         return _svg("intervals", description, 40, [_text(0, 20, "No values yet.", "tick")])
     values = [value for interval in intervals for value in (interval.low, interval.mean, interval.high)]
-    ticks = choose_ticks(min(0.0, *values), max(0.0, *values))
+    ticks = choose_ticks(min(0.0, *values), max(0.0, *values) if any(values) else 1.0)
     height = len(intervals) * _ROW_HEIGHT + _AXIS_HEIGHT
     bottom = height - _AXIS_HEIGHT + 4
 
@@ -132,7 +137,7 @@ def interval_chart(
     for row, interval in enumerate(intervals):
         top = row * _ROW_HEIGHT
         css_class = "highlighted" if interval.is_highlighted else "plain"
-        number = format_signed(interval.mean) if is_difference else format_number(interval.mean)
+        number = (format_signed if is_difference else format_number)(interval.mean, n_decimals)
         parts.append(_text(0, top + 13, interval.label, f"row-label {css_class}"))
         parts.append(_text("100%", top + 13, number, f"row-value {css_class}", "end"))
         middle = top + 23
