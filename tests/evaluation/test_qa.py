@@ -46,6 +46,7 @@ class LiteralAnswerer:
 
     name = "literal"
     reader = LiteralReader()
+    guesses_alone = False
 
     def rate(self, contexts, titles):
         values = np.zeros((len(contexts), 5))
@@ -82,6 +83,25 @@ def test_who_reads_nothing_guesses() -> None:
     constant = np.median(known)
     expected = np.abs(RATED.dataset.ratings[RATED.target_event] - constant)
     assert found[ERROR].tolist() == expected.tolist()
+
+
+def test_a_reader_that_scores_what_a_context_adds_is_not_asked_without_one() -> None:
+    class Noisy(LiteralAnswerer):
+        """Sure of the first option, whatever it reads: without a context this must not count."""
+
+        guesses_alone = True
+
+        class reader:
+            @staticmethod
+            def choose(contexts, options):
+                assert all(contexts)
+                return np.array([[0.0] + [-9.0] * (len(its) - 1) for its in options], dtype=np.float32)
+
+    questions = build_questions(RATED, LiteralReader(), seed=3)
+    half = [""] * 30 + ["something"] * (len(RATED) - 30)
+    found = measure_answers(questions, half, Noisy())[FOUR]
+    assert found[:30].tolist() == [1 / 4] * 30
+    assert set(found[30:].tolist()) == {0.0, 1.0}
 
 
 def test_who_is_misled_is_worse_than_guessing() -> None:

@@ -19,7 +19,7 @@ from bluerec.data.histories import ExampleTable
 from bluerec.errors import ModelError
 from bluerec.evaluation.metrics import Float64Array
 from bluerec.profiling.continuations import Row, score_continuations
-from bluerec.profiling.readers import MAX_CONTEXT_TOKENS, remove_special_tokens
+from bluerec.profiling.readers import MAX_CONTEXT_TOKENS, LikelihoodReader, remove_special_tokens
 from bluerec.rewards.choice import ChoiceReward
 from bluerec.types import Float32Array, Reader
 
@@ -30,9 +30,8 @@ RATINGS = (1, 2, 3, 4, 5)
 N_OPTIONS = (4, 10)
 MIN_RATED = 20  # questions; fewer say nothing
 RAW_EVENTS = 10
-# Log-probabilities as near as this are tied: in bfloat16, reading the same text in another batch moves them by less.
-# So a likelihood reader without a context, to whom no title gains anything, guesses.
-_TIE = 0.01
+# Log-probabilities as near as this are tied.
+_TIE = 1e-6
 
 
 class Answerer(Protocol):
@@ -43,6 +42,11 @@ class Answerer(Protocol):
 
     @property
     def reader(self) -> Reader: ...
+
+    @property
+    def guesses_alone(self) -> bool:
+        """Whether, without a context, its choice is a guess by definition: it scores what a context adds."""
+        ...
 
     def rate(self, contexts: Sequence[str], titles: Sequence[str]) -> Float64Array:
         """Log-probabilities (n_contexts, 5) of each rating of a titled item."""
@@ -71,6 +75,10 @@ class LikelihoodAnswerer:
     def name(self) -> str:
         precision = "" if self._dtype is None else f", {str(self._dtype).removeprefix('torch.')}"
         return f"{self.reader.name}{precision}"
+
+    @property
+    def guesses_alone(self) -> bool:
+        return isinstance(self.reader, LikelihoodReader)
 
     def rate(self, contexts: Sequence[str], titles: Sequence[str]) -> Float64Array:
         rows = []
@@ -161,9 +169,12 @@ def measure_answers(questions: Questions, contexts: Sequence[str], answerer: Ans
     measures = {}
     for n_options, (rows, options, true) in questions.choices.items():
         correct = np.full(len(questions.table), np.nan)
+        asked = [k for k, row in enumerate(rows) if contexts[row].strip() or not answerer.guesses_alone]
+        correct[rows] = 1.0 / n_options
+        if asked:
+            answers = answerer.reader.choose([contexts[rows[k]] for k in asked], [options[k] for k in asked])
+            correct[[rows[k] for k in asked]] = grade_choices(answers, [true[k] for k in asked])
         if rows:
-            answers = answerer.reader.choose([contexts[row] for row in rows], options)
-            correct[rows] = grade_choices(answers, true)
             measures[f"next item among {n_options}: accuracy"] = correct
     rated = questions.rated
     if rated:
