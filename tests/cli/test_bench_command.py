@@ -1,0 +1,88 @@
+"""The verb from a configuration to a folder: tables, page, ranks; what it is given is named in its identity."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from bluerec.cli import app
+from bluerec.data.toy import build_world, save_world
+from bluerec.errors import ConfigError, DataError
+
+HASHING = ["--set", "embedder.model=hashing"]
+CONFIG = """
+title = "Tiny"
+systems = ["popularity", "harmonic-centred"]
+profile_systems = ["profile"]
+pools = ["10", "full"]
+[[data]]
+name = "toy"
+max_users = 20
+caveat = "Not real."
+[[profiles]]
+name = "template"
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    save_world(build_world(n_users=120, n_items=60, seed=2), folder / "toy")
+    (folder / "tiny.toml").write_text(CONFIG)
+    return folder
+
+
+def run(data: Path, out: Path, *arguments: str | Path) -> str:
+    command = ["bench", data / "tiny.toml", "--data", data, "--out", out, *HASHING, *arguments]
+    result = CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_run_leaves_tables_page_and_ranks(data: Path, tmp_path: Path) -> None:
+    shown = run(data, tmp_path / "run", "--markdown", tmp_path / "page.md")
+    for system in ("popularity", "harmonic-centred", "profile:template"):
+        assert system in shown
+        assert f"| {system} |" in (tmp_path / "page.md").read_text()
+    assert (tmp_path / "page.md").read_text() == (tmp_path / "run" / "bench.md").read_text()
+    page = (tmp_path / "run" / "bench.html").read_text()
+    assert "Not real." in page
+    assert str(tmp_path) not in page
+    results = json.loads((tmp_path / "run" / "bench.json").read_text())
+    assert results["identity"]["command"] == (
+        "bluerec bench tiny.toml --data DATA --out RUN --set embedder.model=hashing"
+    )
+    ranks = [pl.read_parquet(path) for path in (tmp_path / "run").glob("cells/*/*.ranks.parquet")]
+    assert [frame.height for frame in ranks] == [40] * 3
+
+
+def test_json_is_the_file(data: Path, tmp_path: Path) -> None:
+    shown = json.loads(run(data, tmp_path / "run", "--json"))
+    assert shown == json.loads((tmp_path / "run" / "bench.json").read_text())
+
+
+def test_another_system_enters_by_its_name(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "run")
+    (ranks,) = (tmp_path / "run").glob("cells/*/popularity-*.ranks.parquet")
+    results = json.loads(run(data, tmp_path / "run", "--external", f"mine={ranks}", "--json"))
+    means = {
+        row["system"]: row["mean"] for row in results["rows"] if (row["pool"], row["metric"]) == ("full", "mrr@10")
+    }
+    assert means["mine"] == means["popularity"]
+    assert results["identity"]["command"].endswith("--external mine@toy=RANKS.parquet")
+    assert str(tmp_path) not in json.dumps(results)
+
+
+@pytest.mark.parametrize(
+    ("external", "kind", "message"),
+    [
+        ("ranks.parquet", ConfigError, "expected NAME=RANKS.parquet"),
+        ("mine@beauty=x.parquet", ConfigError, "no data set 'beauty'; choose from toy"),
+        ("mine=nothing.parquet", DataError, "nothing.parquet: not a readable Parquet file"),
+    ],
+)
+def test_faults_of_an_external_system(external: str, kind: type, message: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(kind, match=message):
+        run(data, tmp_path / "run", "--external", external)
