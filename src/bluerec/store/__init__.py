@@ -1,0 +1,1 @@
+"""The embedded store of items, histories and profiles, and the search in it."""

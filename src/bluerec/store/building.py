@@ -1,0 +1,269 @@
+"""Making a store of a prepared folder, and making its vectors anew for another embedder or catalogue."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bluerec.config import EmbedderConfig
+from bluerec.data.tables import INTERACTIONS_SCHEMA, Dataset
+from bluerec.errors import ConfigError, DataError, StoreError
+from bluerec.profiling.embedders import embed_items
+from bluerec.store.catalogue import VECTORS_SUFFIX, save_vectors, sync_folder
+from bluerec.store.database import Database, place_holders
+from bluerec.store.records import StoredVersion, pack_event, pack_item
+from bluerec.store.search import MAX_ITEMS
+from bluerec.store.sentences import split_sentences
+from bluerec.store.store import Store
+from bluerec.store.transactions import (
+    add_user,
+    append_version,
+    clean_row,
+    insert_events,
+    next_version,
+    replace_vectors,
+    require_text,
+    save_facts,
+    update_digest,
+    written_by,
+)
+from bluerec.types import Embedder, Float32Array, Interaction
+
+Tell = Callable[[int, int], None]
+_USERS_AT_ONCE = 256
+
+
+def build_store(
+    out: str | Path,
+    dataset: Dataset,
+    embedder: Embedder,
+    config: EmbedderConfig,
+    *,
+    users: Sequence[str] | None = None,
+    profiles: pl.DataFrame | None = None,
+    item_vectors: Float32Array | None = None,
+    progress: Tell | None = None,
+) -> Path:
+    """Make a store in a new or empty folder: the catalogue, the whole histories of `users` (all), their profiles.
+
+    `profiles` is a profile table; of several for a user the one with the latest cutoff counts. `config` is how the
+    embedder is loaded again, `item_vectors` (n_items, dimension) spares embedding. The folder appears when it is
+    whole. Raises `ConfigError` where it holds something, `DataError` for a catalogue beyond exact search.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out}: is there and not empty; choose another --out, or make its vectors anew: --rebuild")
+    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        partial.mkdir(parents=True)
+        database = Database.create(partial)
+        try:
+            facts = _save_vectors(partial, dataset, embedder, config, item_vectors, progress)
+            with database.writing() as writer:
+                _insert_items(writer, dataset)
+                save_facts(writer, facts)
+        finally:
+            database.close()
+        with Store.open(partial, embedder=embedder) as store:
+            _fill(store, dataset, users, profiles, progress)
+        if out.exists():
+            out.rmdir()
+        partial.replace(out)
+        sync_folder(out.absolute().parent)
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def rebuild_store(
+    folder: str | Path, dataset: Dataset, embedder: Embedder, config: EmbedderConfig, *, progress: Tell | None = None
+) -> None:
+    """Give a store the catalogue of a prepared folder and the vectors of an embedder; users and profiles stay.
+
+    The old vectors count until one transaction has put the new ones in their place. Raises `DataError` where the new
+    catalogue lacks an item of somebody's history. No service may run on the store meanwhile.
+    """
+    folder = Path(folder)
+    database = Database.open(folder)
+    try:
+        rows_of = {item_id: row for row, item_id in enumerate(dataset.item_ids)}
+        _check_histories(database, rows_of)
+        facts = _save_vectors(folder, dataset, embedder, config, None, progress)
+        with database.writing() as writer:
+            _renumber_items(writer, dataset)
+            save_facts(writer, facts)
+            writer.execute("DELETE FROM sentence_vectors")
+    finally:
+        database.close()
+    with Store.open(folder, embedder=embedder) as store:
+        _embed_profiles(store, progress)
+    for path in folder.glob(f"*{VECTORS_SUFFIX}"):
+        if path.name != facts["vectors_file"]:
+            path.unlink()
+    sync_folder(folder)
+
+
+def _save_vectors(
+    folder: Path,
+    dataset: Dataset,
+    embedder: Embedder,
+    config: EmbedderConfig,
+    item_vectors: Float32Array | None,
+    progress: Tell | None,
+) -> dict[str, Any]:
+    if dataset.n_items > MAX_ITEMS:
+        raise DataError(
+            f"{dataset.n_items:,} items: a store searches exactly, up to {MAX_ITEMS:,}; keep fewer with: bluerec "
+            "prepare --min-item-events N"
+        )
+    vectors = embed_items(dataset, embedder, progress=progress) if item_vectors is None else item_vectors
+    name = f"items-{secrets.token_hex(4)}{VECTORS_SUFFIX}"
+    model = Path(config.model)
+    return {
+        "embedder": embedder.name,
+        "embedder_model": str(model.resolve()) if model.is_dir() else config.model,
+        "embedder_instruction": config.instruction,
+        "dimension": embedder.dimension,
+        "n_items": dataset.n_items,
+        "vectors_file": name,
+        "vectors_checksum": save_vectors(folder, name, vectors),
+    }
+
+
+def _insert_items(writer: Any, dataset: Dataset) -> None:
+    rows = (pack_item(row, dataset.item(row)) for row in range(dataset.n_items))
+    writer.executemany(f"INSERT INTO items VALUES ({place_holders(range(9))})", rows)
+
+
+def _check_histories(database: Database, rows_of: Mapping[str, int]) -> None:
+    asked = "SELECT DISTINCT item_id FROM interactions JOIN items USING (item_row)"
+    with database.reading() as reader:
+        lost = [item_id for (item_id,) in reader.execute(asked).fetchall() if item_id not in rows_of]
+    if lost:
+        raise DataError(
+            f"the catalogue lacks {len(lost)} item(s) of the store's histories, e.g. {lost[0]!r}; give the prepared "
+            "folder that the store was made from, or one with more"
+        )
+
+
+def _renumber_items(writer: Any, dataset: Dataset) -> None:
+    """Put the new catalogue in the place of the old one; events follow their items to the new rows."""
+    writer.execute("PRAGMA defer_foreign_keys = ON")
+    asked = (
+        "SELECT users.user_id, item_id, timestamp, rating, review_title, review_text FROM interactions "
+        "JOIN items USING (item_row) JOIN users USING (user_row)"
+    )
+    events = [Interaction(*row) for row in writer.execute(asked)]
+    rows_of = {item_id: row for row, item_id in enumerate(dataset.item_ids)}
+    user_rows = dict(writer.execute("SELECT user_id, user_row FROM users").fetchall())
+    writer.execute("DELETE FROM interactions")
+    writer.execute("DELETE FROM items")
+    _insert_items(writer, dataset)
+    insert_events(writer, [pack_event(user_rows[event.user_id], rows_of[event.item_id], event) for event in events])
+
+
+def _fill(
+    store: Store,
+    dataset: Dataset,
+    users: Sequence[str] | None,
+    profiles: pl.DataFrame | None,
+    progress: Tell | None,
+) -> None:
+    wanted = list(users) if users is not None else dataset.user_ids
+    unknown = next((user for user in wanted if user not in dataset.user_row_of), None)
+    if unknown is not None:
+        raise DataError(f"user {unknown!r} is not in the prepared folder; choose others")
+    texts = _latest_profiles(profiles)
+    reviews = _find_reviews(dataset, wanted)
+    for start in range(0, len(wanted), _USERS_AT_ONCE):
+        part = wanted[start : start + _USERS_AT_ONCE]
+        versions = [_make_version(texts[user]) for user in part if user in texts]
+        sentences = [sentence for version in versions for sentence in version.sentences]
+        found = iter(_split_vectors(store, sentences, [len(version.sentences) for version in versions]))
+        made = dict(zip([user for user in part if user in texts], versions, strict=True))
+        with store.writing() as writer:
+            for user in part:
+                user_row, _ = add_user(writer, user)
+                insert_events(writer, [pack_event(user_row, *event) for event in _events(dataset, user, reviews)])
+                update_digest(writer, user_row)
+                if user in made:
+                    digest = add_user(writer, user)[1]
+                    version = written_by(made[user], texts[user][1], digest)
+                    append_version(writer, user_row, version, next(found))
+        if progress:
+            progress(start + len(part), len(wanted))
+
+
+def _latest_profiles(profiles: pl.DataFrame | None) -> dict[str, tuple[str, str]]:
+    if profiles is None:
+        return {}
+    latest = profiles.sort("cutoff", maintain_order=True).unique("user_id", keep="last")
+    return {user: (text, writer) for user, text, writer in latest.select("user_id", "text", "writer").iter_rows()}
+
+
+def _make_version(profile: tuple[str, str]) -> StoredVersion:
+    text = require_text(profile[0])
+    return next_version(None, text, split_sentences(text), ())
+
+
+def _split_vectors(store: Store, sentences: Sequence[str], lengths: Sequence[int]) -> Iterator[Any]:
+    """The vectors of many profiles, embedded and searched at once."""
+    found = store.embed_sentences(sentences)
+    start = 0
+    for length in lengths:
+        yield type(found)(
+            found.vectors[start : start + length],
+            found.near_rows[start : start + length],
+            found.near_scores[start : start + length],
+        )
+        start += length
+
+
+_Reviews = Mapping[tuple[str, str, int], tuple[str | None, str | None]]
+
+
+def _find_reviews(dataset: Dataset, users: Sequence[str]) -> _Reviews:
+    if dataset.reviews is None:
+        return {}
+    wanted = pl.Series(users, dtype=INTERACTIONS_SCHEMA["user_id"])
+    rows = dataset.reviews.filter(
+        pl.col("user_id").is_in(wanted.implode())
+        & (pl.col("review_title").is_not_null() | pl.col("review_text").is_not_null())
+    ).collect()
+    return {(user, item, timestamp): (title, text) for user, item, timestamp, title, text in rows.iter_rows()}
+
+
+def _events(dataset: Dataset, user_id: str, reviews: _Reviews) -> Iterable[tuple[int, Interaction]]:
+    user = dataset.user_row_of[user_id]
+    for event in range(int(dataset.user_offsets[user]), int(dataset.user_offsets[user + 1])):
+        row, rating = int(dataset.item_rows[event]), float(dataset.ratings[event])
+        item_id, timestamp = dataset.item_ids[row], int(dataset.timestamps[event])
+        title, text = reviews.get((user_id, item_id, timestamp), (None, None))
+        known = None if rating != rating else rating
+        fields = {"item_id": item_id, "timestamp": timestamp, "rating": known, "review_title": title}
+        yield row, Interaction(user_id=user_id, **clean_row({**fields, "review_text": text}))
+
+
+def _embed_profiles(store: Store, progress: Tell | None) -> None:
+    """Vectors for the latest version of every profile."""
+    users = iter(store.user_ids("", 1 << 40))
+    done = 0
+    while part := list(islice(users, _USERS_AT_ONCE)):
+        versions = [version for user in part if (version := store.profile(user)) is not None]
+        lengths = [len(version.sentences) for version in versions]
+        found = _split_vectors(store, [sentence for version in versions for sentence in version.sentences], lengths)
+        with store.writing() as writer:
+            for user, vectors in zip(part, found, strict=True):
+                replace_vectors(writer, add_user(writer, user)[0], vectors)
+        done += len(part)
+        if progress:
+            progress(done, done)

@@ -1,0 +1,124 @@
+"""Deleting a user: every row, the bytes under them, and a receipt that says what was searched afterwards."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bluerec.store.catalogue import VECTORS_SUFFIX
+from bluerec.store.database import Database
+
+USER_TABLES = ("interactions", "versions", "sentence_vectors", "jobs")
+# Shorter texts stand by chance in the data of others.
+MIN_SEARCHED_CHARACTERS = 8
+MAX_SEARCHED_TEXTS = 64
+_SEARCH_SECONDS = 4.0
+
+
+@dataclass
+class Receipt:
+    """What was removed from where, and what a search of the store's files found afterwards."""
+
+    rows_removed: dict[str, int] = field(default_factory=dict)
+    journal_emptied: bool = True
+    files_searched: dict[str, int] = field(default_factory=dict)
+    n_texts_searched: int = 0
+    n_texts_not_searched: int = 0
+    n_texts_found: int = 0
+    n_texts_of_others: int = 0
+
+    def as_dict(self, seconds: float) -> dict[str, Any]:
+        return {
+            "versions_removed": self.rows_removed.get("versions", 0),
+            "interactions_removed": self.rows_removed.get("interactions", 0),
+            "rows_removed": self.rows_removed,
+            "journal_emptied": self.journal_emptied,
+            "files_searched": self.files_searched,
+            "texts_searched": self.n_texts_searched,
+            "texts_not_searched": self.n_texts_not_searched,
+            "texts_found": self.n_texts_found,
+            "texts_of_others": self.n_texts_of_others,
+            "seconds": round(seconds, 3),
+        }
+
+
+def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any]:
+    """Remove everything of a user; the receipt as plain data.
+
+    The rows are overwritten with zeros in the same transaction, and the journal, which may still hold older pages, is
+    cut to nothing before this returns. Then the bytes of all files are searched for the user's texts; one that is
+    found only because others have the same text is counted apart.
+    """
+    begin = time.monotonic()
+    receipt = Receipt()
+    texts: list[str] = []
+    with database.writing() as writer:
+        found = writer.execute("SELECT user_row FROM users WHERE user_id = ?", (user_id,)).fetchone()
+        if found:
+            texts = _collect_texts(writer, found[0], user_id)
+            for table in USER_TABLES:
+                receipt.rows_removed[table] = writer.execute(f"DELETE FROM {table} WHERE user_row = ?", found).rowcount
+            receipt.rows_removed["users"] = writer.execute("DELETE FROM users WHERE user_row = ?", found).rowcount
+    receipt.journal_emptied = database.empty_journal()
+    _search(database, folder, texts, receipt)
+    return receipt.as_dict(time.monotonic() - begin)
+
+
+def _collect_texts(writer: Any, user_row: int, user_id: str) -> list[str]:
+    """What only this user should have brought: the id, texts of profiles, offers, reviews; the longest first."""
+    texts = {user_id}
+    for row in writer.execute("SELECT text, offered FROM versions WHERE user_row = ?", (user_row,)):
+        texts.update(text for text in row if text)
+    asked = "SELECT review_title, review_text FROM interactions WHERE user_row = ?"
+    for row in writer.execute(asked, (user_row,)):
+        texts.update(text for text in row if text)
+    return sorted((text for text in texts if len(text) >= MIN_SEARCHED_CHARACTERS), key=lambda text: (-len(text), text))
+
+
+def _search(database: Database, folder: Path, texts: Sequence[str], receipt: Receipt) -> None:
+    deadline = time.monotonic() + _SEARCH_SECONDS
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.endswith(VECTORS_SUFFIX)]
+    receipt.files_searched = {path.name: path.stat().st_size for path in files}
+    for text in texts[:MAX_SEARCHED_TEXTS]:
+        if time.monotonic() > deadline:
+            break
+        receipt.n_texts_searched += 1
+        if any(_holds(path, text.encode("utf-8", "surrogatepass")) for path in files):
+            if _others_have(database, text):
+                receipt.n_texts_of_others += 1
+            else:
+                receipt.n_texts_found += 1
+    receipt.n_texts_not_searched = len(texts) - receipt.n_texts_searched
+
+
+def _holds(path: Path, wanted: bytes) -> bool:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        if not size:
+            return False
+        with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as content:
+            return content.find(wanted) >= 0
+    finally:
+        os.close(descriptor)
+
+
+def _others_have(database: Database, text: str) -> bool:
+    """Whether a row that is still there accounts for these bytes."""
+    columns = {
+        "versions": ("text", "offered"),
+        "interactions": ("review_title", "review_text"),
+        "items": ("title", "description", "item_id"),
+        "users": ("user_id",),
+    }
+    with database.reading() as reader:
+        return any(
+            reader.execute(f"SELECT 1 FROM {table} WHERE instr({column}, ?) LIMIT 1", (text,)).fetchone()
+            for table, names in columns.items()
+            for column in names
+        )

@@ -1,0 +1,114 @@
+"""Exact search among unit vectors: blocks of matrix products, never an approximation.
+
+A profile is a set of sentences. An item's score is its cosine to the nearest wanted sentence, less a share of its
+cosine to the nearest unwanted one. For stored sentences the nearest items are kept beside them; where they do not
+suffice to be sure of the best k (many are masked), everything is searched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bluerec.store.records import SentenceVectors
+from bluerec.types import Float32Array, IntArray
+
+MAX_ITEMS = 1_000_000
+# Nearest items kept with every stored sentence.
+N_NEAR = 256
+UNWANTED_WEIGHT = 0.5
+_BLOCK_ITEMS = 32_768
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best items, best first; `sentences` is the place of the sentence that brought each."""
+
+    rows: IntArray  # (n_found,)
+    scores: Float32Array  # (n_found,)
+    sentences: IntArray  # (n_found,)
+
+
+NOTHING = Found(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+def find_near(item_vectors: Float32Array, queries: Float32Array, n_near: int = N_NEAR) -> tuple[IntArray, Float32Array]:
+    """The nearest items of each query, best first: rows and cosines (n_queries, min(n_near, n_items))."""
+    n_kept = min(n_near, len(item_vectors))
+    best_rows = np.zeros((len(queries), 0), dtype=np.int64)
+    best = np.zeros((len(queries), 0), dtype=np.float32)
+    for start in range(0, len(item_vectors), _BLOCK_ITEMS):
+        block = queries @ item_vectors[start : start + _BLOCK_ITEMS].T  # (n_queries, n_block)
+        rows = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
+        best, best_rows = np.concatenate([best, block], axis=1), np.concatenate([best_rows, rows], axis=1)
+        if best.shape[1] > n_kept:
+            kept = np.argpartition(-best, n_kept - 1, axis=1)[:, :n_kept]
+            best, best_rows = np.take_along_axis(best, kept, 1), np.take_along_axis(best_rows, kept, 1)
+    order = np.lexsort((best_rows, -best), axis=1)
+    return np.take_along_axis(best_rows, order, 1), np.take_along_axis(best, order, 1)
+
+
+def search_all(
+    item_vectors: Float32Array, vectors: Float32Array, signs: IntArray, k: int, allowed: BoolArray | None = None
+) -> Found:
+    """The best k allowed items (mask (n_items,)) for sentences (n_sentences, dimension) with signs 1 or -1."""
+    wanted = np.flatnonzero(signs > 0)
+    if not len(wanted) or k < 1:
+        return NOTHING
+    scores = np.empty(len(item_vectors), dtype=np.float32)
+    brought = np.empty(len(item_vectors), dtype=np.int64)
+    for start in range(0, len(item_vectors), _BLOCK_ITEMS):
+        part = slice(start, start + _BLOCK_ITEMS)
+        cosines = item_vectors[part] @ vectors.T  # (n_block, n_sentences)
+        scores[part], brought[part] = _combine(cosines, signs, wanted)
+    candidates = np.arange(len(scores)) if allowed is None else np.flatnonzero(allowed)
+    rows = _best(candidates, scores[candidates], k)
+    return Found(rows, scores[rows], brought[rows])
+
+
+def search_near(
+    item_vectors: Float32Array, stored: SentenceVectors, signs: IntArray, k: int, masked: IntArray
+) -> Found | None:
+    """The same from the stored neighbours alone, `masked` rows left out; None where they do not suffice.
+
+    An item that is among no sentence's neighbours lies below the last neighbour of each. So whatever scores at least
+    as high as the highest of these is scored exactly, and nothing better is missing.
+    """
+    wanted = np.flatnonzero(signs > 0)
+    if not len(wanted) or k < 1 or not stored.near_rows.shape[1]:
+        return None
+    complete = stored.near_rows.shape[1] == len(item_vectors)
+    bound = -np.inf if complete else float(stored.near_scores[wanted, -1].max())
+    candidates = np.setdiff1d(stored.near_rows[wanted].ravel(), masked)
+    if not complete and len(candidates) < k:
+        return None
+    cosines = item_vectors[candidates] @ stored.vectors.T  # (n_candidates, n_sentences)
+    scores, brought = _combine(cosines, signs, wanted)
+    places = _best(np.arange(len(candidates)), scores, k)
+    if not complete and scores[places[-1]] < bound:
+        return None
+    return Found(candidates[places], scores[places], brought[places])
+
+
+def _combine(cosines: Float32Array, signs: IntArray, wanted: IntArray) -> tuple[Float32Array, IntArray]:
+    """Scores (n_rows,) and the place of the sentence behind each from cosines (n_rows, n_sentences)."""
+    liked = cosines[:, wanted]
+    nearest = liked.argmax(axis=1)
+    scores = np.take_along_axis(liked, nearest[:, None], 1)[:, 0]
+    if len(wanted) < len(signs):
+        scores = scores - UNWANTED_WEIGHT * np.maximum(cosines[:, signs < 0].max(axis=1), 0.0)
+    return scores, wanted[nearest]
+
+
+def _best(rows: IntArray, scores: Float32Array, k: int) -> IntArray:
+    """The k rows with the highest scores, best first; of equal scores the lowest row comes first."""
+    if len(rows) > k:
+        # All that tie with the last place take part, so that the choice among them does not depend on the partition.
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
+        kept = np.flatnonzero(scores >= least)
+        rows, scores = rows[kept], scores[kept]
+    return rows[np.lexsort((rows, -scores))[:k]]

@@ -1,0 +1,92 @@
+"""A profile as sentences: how it is cut, what a person's sentences are, and what survives when it is written anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# More vectors than this would make one profile as dear as a crowd; what follows stays together as the last sentence.
+MAX_SENTENCES = 48
+MAX_TITLE_CHARACTERS = 100
+_NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("Dr", "Mr", "Ms", "Mrs", "St", "vs", "No"))
+_END = re.compile(rf"(?<=[.!?]){_NO_END}\s+|(?<=[。！？])|\n+")
+_UNWANTED = re.compile(r"^(?:nothing like|no more|not interested in|avoid)\s+", re.IGNORECASE)
+_WANTED = re.compile(r"^more like\s+", re.IGNORECASE)
+# Control characters, marks that turn the direction of writing, tags, zero-width characters except the two joiners.
+_UNSHOWN = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What of a sentence is searched for, and whether it is wanted (1) or not (-1)."""
+
+    content: str
+    sign: int
+
+
+def clean_text(text: str) -> str:
+    """The text without characters that do not show, line breaks kept; surrogates that are alone become `?`."""
+    plain = text.replace("\r\n", "\n").replace("\t", " ").replace("\r", "\n")
+    return _UNSHOWN.sub("", plain).encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences in reading order, at most `MAX_SENTENCES`; a line break ends a sentence, an abbreviation does not."""
+    parts = [part.strip() for part in _END.split(text) if part and part.strip()]
+    if len(parts) <= MAX_SENTENCES:
+        return parts
+    return [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]
+
+
+def read_sentence(sentence: str) -> Meaning:
+    """`Nothing like X.` (No more, Not interested in, Avoid) means X, unwanted; `More like X.` means X."""
+    unwanted = _UNWANTED.match(sentence)
+    if unwanted and len(sentence) > unwanted.end():
+        return Meaning(sentence[unwanted.end() :], -1)
+    wanted = _WANTED.match(sentence)
+    if wanted and len(sentence) > wanted.end():
+        return Meaning(sentence[wanted.end() :], 1)
+    return Meaning(sentence, 1)
+
+
+def find_locked(sentences: Sequence[str], known: Sequence[str], locked: Sequence[str]) -> list[str]:
+    """The sentences of an edited text that are a person's: those that are new, and those locked before."""
+    before, kept = set(known), set(locked)
+    return [sentence for sentence in sentences if sentence not in before or sentence in kept]
+
+
+def merge_offer(current: Sequence[str], locked: Sequence[str], offered: Sequence[str]) -> list[str] | None:
+    """The sentences after a profile is written anew: locked ones stay in their order, what was written takes the place
+    of the others. None where a person wrote all of it: then nothing may change.
+    """
+    mine = set(locked)
+    if current and all(sentence in mine for sentence in current):
+        return None
+    new = [sentence for sentence in offered if sentence not in mine]
+    merged: list[str] = []
+    placed = False
+    for sentence in current:
+        if sentence in mine:
+            merged.append(sentence)
+        elif not placed:
+            merged += new
+            placed = True
+    return merged if placed else [*merged, *new]
+
+
+def join_sentences(sentences: Sequence[str]) -> str:
+    """One text that is cut into these sentences again: spaces between them, or lines where one has no end."""
+    joined = " ".join(sentences)
+    return joined if split_sentences(joined) == list(sentences) else "\n".join(sentences)
+
+
+def quote_title(title: str) -> str:
+    """A title as part of one sentence: one line, cut, and nothing in it that ends a sentence."""
+    flat = " ".join(clean_text(title).split())
+    flat = re.sub(r"[.!?]+(?=\s|$)|[。！？]", "", flat)
+    if len(flat) > MAX_TITLE_CHARACTERS:
+        flat = flat[:MAX_TITLE_CHARACTERS].rsplit(" ", 1)[0]
+    return flat.strip() or "untitled item"

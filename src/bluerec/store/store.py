@@ -1,0 +1,345 @@
+"""The store: items, histories, profiles in versions, their vectors and the queue, in one folder.
+
+An acknowledged write survives a crash of the process and, as far as the disk keeps its word, loss of power: every
+method that changes something returns after its transaction has been synchronised to the disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bluerec.config import EmbedderConfig
+from bluerec.errors import DataError, StoreError
+from bluerec.store.catalogue import Catalogue, load_vectors
+from bluerec.store.database import Database
+from bluerec.store.deletion import delete_user
+from bluerec.store.embedding import BoundEmbedder
+from bluerec.store.jobs import JobQueue
+from bluerec.store.records import (
+    EVENT_COLUMNS,
+    VECTOR_COLUMNS,
+    VERSION_COLUMNS,
+    Damaged,
+    SentenceVectors,
+    StoredJob,
+    StoredVersion,
+    pack_event,
+    unpack_event,
+    unpack_vectors,
+    unpack_version,
+)
+from bluerec.store.search import find_near
+from bluerec.store.sentences import find_locked, join_sentences, merge_offer, read_sentence, split_sentences
+from bluerec.store.transactions import (
+    NO_HISTORY,
+    add_user,
+    append_version,
+    clean_row,
+    find_user,
+    insert_events,
+    next_version,
+    read_facts,
+    replace_version,
+    require_text,
+    seen_history,
+    update_digest,
+    written_by,
+)
+from bluerec.types import Embedder, Event, IntArray, Interaction, Item
+
+PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """What a list of a user is made of, all of one moment."""
+
+    profile: StoredVersion | None
+    vectors: SentenceVectors
+    item_rows: IntArray  # (n_events,) of the history, oldest first
+
+
+class Store:
+    """Implements the service's `ProfileStore`. Open with `Store.open`; any thread may use it."""
+
+    def __init__(self, folder: Path, database: Database, catalogue: Catalogue, embedder: BoundEmbedder) -> None:
+        self.folder = folder
+        self.catalogue = catalogue
+        self.embedder = embedder
+        self._database = database
+        self._queue = JobQueue(database)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, embedder: Embedder | None = None, offline: bool = False) -> Store:
+        """Open a store that `bluerec index` has made.
+
+        `embedder` takes the place of the one that the store names, which is loaded when a text first needs it; either
+        must be the one that the store was made with. Raises `StoreError` where something is missing or damaged.
+        """
+        folder = Path(folder)
+        database = Database.open(folder)
+        try:
+            facts = read_facts(database)
+            shape = (int(facts["n_items"]), int(facts["dimension"]))
+            vectors = load_vectors(folder / facts["vectors_file"], shape, int(facts["vectors_checksum"]))
+            config = EmbedderConfig(model=facts["embedder_model"], instruction=facts["embedder_instruction"])
+        except (KeyError, ValueError) as error:
+            database.close()
+            raise database.damaged(f"meta: {error}") from error
+        except StoreError:
+            database.close()
+            raise
+
+        def load() -> Embedder:
+            if embedder is not None:
+                return embedder
+            from bluerec.profiling.embedders import load_embedder
+
+            # Without the cache on disk: what people write about themselves lies in the store and nowhere else.
+            return load_embedder(config, cache=False, offline=offline)
+
+        bound = BoundEmbedder(facts["embedder"], shape[1], load, folder)
+        store = cls(folder, database, Catalogue(database, vectors), bound)
+        if embedder is not None:
+            store._check_embedder()
+        return store
+
+    def _check_embedder(self) -> None:
+        try:
+            self.embedder.warm()
+        except StoreError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction for bulk work inside this package."""
+        with self._database.writing() as writer:
+            yield writer
+
+    # Profiles
+
+    def profile(self, user_id: str) -> StoredVersion | None:
+        """The latest version, or None."""
+        with self._database.reading() as reader:
+            return self._latest(reader, user_id)
+
+    def versions(self, user_id: str) -> Sequence[StoredVersion]:
+        """All versions, oldest first."""
+        with self._database.reading() as reader:
+            asked = f"SELECT {VERSION_COLUMNS} FROM versions WHERE user_row = ? ORDER BY version"
+            rows = reader.execute(asked, (find_user(reader, user_id),)).fetchall()
+        return [self._unpack(row) for row in rows]
+
+    def save_edit(self, user_id: str, text: str) -> StoredVersion:
+        """A person's own text as the latest version; sentences that are new in it are locked.
+
+        Raises `DataError` for a text without a visible character.
+        """
+        text = require_text(text)
+        sentences = split_sentences(text)
+        vectors = self.embed_sentences(sentences)
+        with self._database.writing() as writer:
+            user_row, history_digest = add_user(writer, user_id)
+            last = self._latest(writer, user_id)
+            locked = find_locked(sentences, last.sentences, last.locked) if last else sentences
+            seen = last.history_digest if last else history_digest
+            made = written_by(next_version(last, text, sentences, locked), PERSON, seen, edited=True)
+            append_version(writer, user_row, made, vectors)
+        return made
+
+    def save_written(self, user_id: str, text: str, writer: str, job_id: str | None = None) -> StoredVersion:
+        """What a writer wrote: the latest version, in which locked sentences stay as they are.
+
+        Where a person wrote the whole profile it does not change, and the text is kept beside it as `offered`.
+        With `job_id` the job must still be there: the text of a user who was deleted meanwhile is refused with
+        `StoreError`, and the history counts as seen that was there when the job was taken.
+        """
+        text = require_text(text)
+        last = self.profile(user_id)
+        while True:
+            offered = split_sentences(text)
+            sentences = merge_offer(last.sentences, last.locked, offered) if last else offered
+            vectors = self.embed_sentences(sentences or ())
+            with self._database.writing() as connection:
+                now = self._latest(connection, user_id)
+                if now != last:  # somebody edited while the vectors were made
+                    last = now
+                    continue
+                user_row, history_digest = seen_history(connection, user_id, job_id)
+                if last and sentences is None:
+                    made = replace(last, offered=text, history_digest=history_digest)
+                    replace_version(connection, user_row, made)
+                    return made
+                kept = [sentence for sentence in sentences or () if last and sentence in last.locked]
+                joined = join_sentences(sentences or ()) if kept else text
+                made = written_by(next_version(last, joined, sentences or (), kept), writer, history_digest)
+                made = replace(made, offered=text if kept else None)
+                append_version(connection, user_row, made, vectors)
+                return made
+
+    def revert(self, user_id: str, version: int) -> StoredVersion:
+        """An earlier version as the latest one, with the sentences that were locked in it. `StoreError` if unknown."""
+        with self._database.reading() as reader:
+            asked = f"SELECT {VERSION_COLUMNS} FROM versions WHERE user_row = ? AND version = ?"
+            row = reader.execute(asked, (find_user(reader, user_id), version)).fetchone()
+        if row is None:
+            raise StoreError(f"user {user_id!r} has no version {version}; see the versions of the profile")
+        old = self._unpack(row)
+        vectors = self.embed_sentences(old.sentences)
+        with self._database.writing() as writer:
+            last = self._latest(writer, user_id)
+            if last is None:
+                raise StoreError(f"user {user_id!r} was deleted meanwhile; nothing was changed")
+            made = next_version(last, old.text, old.sentences, old.locked)
+            made = written_by(made, old.writer, last.history_digest, edited=old.edited)
+            append_version(writer, find_user(writer, user_id), made, vectors)
+        return made
+
+    def embed_sentences(self, sentences: Sequence[str]) -> SentenceVectors:
+        """Vectors of sentences and the items nearest to each."""
+        vectors = self.embedder.embed([read_sentence(sentence).content for sentence in sentences], "profile")
+        rows, scores = find_near(self.catalogue.vectors, vectors)
+        return SentenceVectors(vectors, rows, scores)
+
+    def view(self, user_id: str) -> UserView:
+        """The latest profile with its vectors, and the items of the history, in one snapshot."""
+        with self._database.reading() as reader:
+            user_row = find_user(reader, user_id)
+            profile = self._latest(reader, user_id)
+            asked = f"SELECT {VECTOR_COLUMNS} FROM sentence_vectors WHERE user_row = ? ORDER BY place"
+            rows = reader.execute(asked, (user_row,)).fetchall()
+            asked = "SELECT item_row FROM interactions WHERE user_row = ? ORDER BY timestamp, item_row"
+            taken = reader.execute(asked, (user_row,)).fetchall()
+        if profile is not None and len(rows) != len(profile.sentences):
+            raise self._database.damaged("sentence_vectors: not as many as sentences")
+        try:
+            vectors = unpack_vectors(rows, self.embedder.dimension, self.catalogue.n_items)
+        except Damaged as error:
+            raise self._database.damaged(str(error)) from error
+        return UserView(profile, vectors, np.array([row for (row,) in taken], dtype=np.int64))
+
+    # Histories
+
+    def add_interactions(self, user_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Add events (item_id, timestamp, and rating, review_title, review_text if known); how many were new.
+
+        An event of the same item at the same second is the same event. Raises `DataError` for an unknown item.
+        """
+        events = [Interaction(user_id=user_id, **clean_row(row)) for row in rows]
+        return self.add_events(user_id, events)
+
+    def add_events(self, user_id: str, events: Sequence[Interaction]) -> int:
+        """The same for dataclasses; all of one user."""
+        item_rows = self.catalogue.rows_of(event.item_id for event in events)
+        unknown = next((event.item_id for event in events if event.item_id not in item_rows), None)
+        if unknown is not None:
+            raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
+        with self._database.writing() as writer:
+            user_row, _ = add_user(writer, user_id)
+            packed = [pack_event(user_row, item_rows[event.item_id], event) for event in events]
+            n_new = insert_events(writer, packed)
+            if n_new:
+                update_digest(writer, user_row)
+        return n_new
+
+    def history(self, user_id: str) -> Sequence[Event]:
+        """The user's events, oldest first."""
+        with self._database.reading() as reader:
+            asked = f"SELECT {EVENT_COLUMNS} FROM interactions WHERE user_row = ? ORDER BY timestamp, item_row"
+            rows = reader.execute(asked, (find_user(reader, user_id),)).fetchall()
+        items = self.catalogue.items_at([row[1] for row in rows])
+        try:
+            return [unpack_event(row, user_id, item) for row, item in zip(rows, items, strict=True)]
+        except Damaged as error:
+            raise self._database.damaged(str(error)) from error
+
+    def stale_users(self) -> Sequence[str]:
+        """Users with a history that their latest profile has not seen, or without a profile; in order of their ids."""
+        asked = (
+            "SELECT user_id FROM users WHERE history_digest != ? AND history_digest IS NOT (SELECT history_digest FROM "
+            "versions WHERE versions.user_row = users.user_row ORDER BY version DESC LIMIT 1) ORDER BY user_id"
+        )
+        with self._database.reading() as reader:
+            return [user_id for (user_id,) in reader.execute(asked, (NO_HISTORY,)).fetchall()]
+
+    def user_ids(self, prefix: str, limit: int) -> Sequence[str]:
+        """Users with a profile whose ids begin with `prefix`, in order, at most `limit`."""
+        asked = (
+            "SELECT user_id FROM users WHERE user_id >= ?1 AND substr(user_id, 1, length(?1)) = ?1 "
+            "AND EXISTS (SELECT 1 FROM versions WHERE versions.user_row = users.user_row) ORDER BY user_id LIMIT ?2"
+        )
+        with self._database.reading() as reader:
+            return [user_id for (user_id,) in reader.execute(asked, (prefix, limit)).fetchall()]
+
+    def item(self, item_id: str) -> Item | None:
+        """An item of the catalogue, or None."""
+        return self.catalogue.item(item_id)
+
+    # The rights of the person
+
+    def delete_user(self, user_id: str) -> Mapping[str, Any]:
+        """Remove everything of a user from every file; a receipt of what was removed and what was searched for it."""
+        receipt = delete_user(self._database, self.folder, user_id)
+        self.embedder.forget()
+        return receipt
+
+    def export_user(self, user_id: str) -> Mapping[str, Any]:
+        """Everything that is kept about a user, as plain data."""
+        events = self.history(user_id)
+        return {
+            "user_id": user_id,
+            "versions": [asdict(version) for version in self.versions(user_id)],
+            "history": [asdict(event.interaction) | {"title": event.item.title} for event in events],
+            "jobs": [asdict(job) for job in self.jobs(user_id)],
+        }
+
+    # The queue
+
+    def enqueue(self, user_id: str) -> StoredJob:
+        """Ask for a profile to be written; a user who waits already keeps their place."""
+        with self._database.writing() as writer:
+            return self._queue.add(writer, add_user(writer, user_id)[0])
+
+    def next_job(self) -> StoredJob | None:
+        """The job to do now, marked as running; None where nothing waits."""
+        return self._queue.take()
+
+    def finish_job(self, job_id: str, error: str | None = None) -> None:
+        """Close a job as done, or as failed with the name of the error."""
+        self._queue.finish(job_id, error)
+
+    def jobs(self, user_id: str | None = None) -> Sequence[StoredJob]:
+        """Jobs, oldest first, of one user or of all."""
+        return self._queue.list(user_id)
+
+    def n_open_jobs(self) -> int:
+        """How many profiles wait to be written or are being written."""
+        return self._queue.count_open()
+
+    def _latest(self, connection: sqlite3.Connection, user_id: str) -> StoredVersion | None:
+        asked = f"SELECT {VERSION_COLUMNS} FROM versions WHERE user_row = ? ORDER BY version DESC LIMIT 1"
+        row = connection.execute(asked, (find_user(connection, user_id),)).fetchone()
+        return self._unpack(row) if row else None
+
+    def _unpack(self, row: Sequence[Any]) -> StoredVersion:
+        try:
+            return unpack_version(row)
+        except Damaged as error:
+            raise self._database.damaged(str(error)) from error

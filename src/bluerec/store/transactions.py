@@ -1,0 +1,131 @@
+"""The steps of which writes are made; each runs inside a transaction of its caller."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bluerec.errors import DataError, StoreError
+from bluerec.store.database import Database, place_holders
+from bluerec.store.records import SentenceVectors, StoredVersion, pack_vectors, pack_version
+from bluerec.store.sentences import clean_text
+
+# The digest of a user without a history.
+NO_HISTORY = "none"
+_EVENT_TEXTS = ("review_title", "review_text")
+
+
+def read_facts(database: Database) -> dict[str, str]:
+    """What the store is made of: embedder, dimension, number of items, file of the vectors."""
+    with database.reading() as reader:
+        return dict(reader.execute("SELECT key, value FROM meta").fetchall())
+
+
+def save_facts(writer: sqlite3.Connection, facts: Mapping[str, Any]) -> None:
+    """Set facts."""
+    rows = [(key, str(value)) for key, value in facts.items()]
+    writer.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", rows)
+
+
+def find_user(connection: sqlite3.Connection, user_id: str) -> int:
+    """The row of a user, -1 where there is none."""
+    found = connection.execute("SELECT user_row FROM users WHERE user_id = ?", (user_id,)).fetchone()
+    return int(found[0]) if found else -1
+
+
+def add_user(writer: sqlite3.Connection, user_id: str) -> tuple[int, str]:
+    """Row and history digest of a user, who is added if new."""
+    writer.execute("INSERT OR IGNORE INTO users (user_id, history_digest) VALUES (?, ?)", (user_id, NO_HISTORY))
+    asked = "SELECT user_row, history_digest FROM users WHERE user_id = ?"
+    user_row, history_digest = writer.execute(asked, (user_id,)).fetchone()
+    return int(user_row), str(history_digest)
+
+
+def insert_events(writer: sqlite3.Connection, packed: Sequence[tuple[Any, ...]]) -> int:
+    """Add packed events that are not there yet; how many were new."""
+    before = writer.total_changes
+    writer.executemany(f"INSERT OR IGNORE INTO interactions VALUES ({place_holders(range(7))})", packed)
+    return writer.total_changes - before
+
+
+def update_digest(writer: sqlite3.Connection, user_row: int) -> None:
+    """Make the digest of a user that of the history as it is now."""
+    asked = (
+        "SELECT item_id, timestamp, rating, review_title, review_text FROM interactions JOIN items USING (item_row) "
+        "WHERE user_row = ? ORDER BY timestamp, item_row"
+    )
+    digest = hashlib.blake2b(digest_size=12)
+    for row in writer.execute(asked, (user_row,)):
+        digest.update(repr(row).encode("utf-8", "surrogatepass"))
+    writer.execute("UPDATE users SET history_digest = ? WHERE user_row = ?", (digest.hexdigest(), user_row))
+
+
+def seen_history(writer: sqlite3.Connection, user_id: str, job_id: str | None) -> tuple[int, str]:
+    """Row of a user and digest of the history that a text was written from.
+
+    Raises `StoreError` where the user, or the job that asked for the text, is gone.
+    """
+    if job_id is None:
+        asked = "SELECT user_row, history_digest FROM users WHERE user_id = ?"
+        found = writer.execute(asked, (user_id,)).fetchone()
+    else:
+        asked = (
+            "SELECT user_row, jobs.history_digest FROM jobs JOIN users USING (user_row) "
+            "WHERE job_id = ? AND user_id = ?"
+        )
+        found = writer.execute(asked, (job_id, user_id)).fetchone()
+    if found is None:
+        raise StoreError(f"user {user_id!r} is not in the store, or no longer; the text was not kept")
+    return int(found[0]), str(found[1] or NO_HISTORY)
+
+
+def append_version(writer: sqlite3.Connection, user_row: int, made: StoredVersion, found: SentenceVectors) -> None:
+    """Add a version; its vectors take the place of those of the version before."""
+    writer.execute(f"INSERT INTO versions VALUES ({place_holders(range(11))})", pack_version(user_row, made))
+    replace_vectors(writer, user_row, found)
+
+
+def replace_vectors(writer: sqlite3.Connection, user_row: int, found: SentenceVectors) -> None:
+    """Make these the vectors of a user's profile."""
+    writer.execute("DELETE FROM sentence_vectors WHERE user_row = ?", (user_row,))
+    rows = pack_vectors(user_row, found)
+    writer.executemany(f"INSERT INTO sentence_vectors VALUES ({place_holders(range(6))})", rows)
+
+
+def replace_version(writer: sqlite3.Connection, user_row: int, made: StoredVersion) -> None:
+    """Write a version again in its place: same text, another offer beside it."""
+    writer.execute(f"INSERT OR REPLACE INTO versions VALUES ({place_holders(range(11))})", pack_version(user_row, made))
+
+
+def next_version(
+    last: StoredVersion | None, text: str, sentences: Sequence[str], locked: Sequence[str]
+) -> StoredVersion:
+    """The version after `last`, as yet without a writer."""
+    number = last.version + 1 if last else 1
+    return StoredVersion(number, text, tuple(sentences), tuple(locked), "", time.time(), False, NO_HISTORY)
+
+
+def written_by(made: StoredVersion, writer: str, history_digest: str, *, edited: bool = False) -> StoredVersion:
+    """The version with who wrote it, and from what."""
+    return replace(made, writer=writer, history_digest=history_digest, edited=edited)
+
+
+def require_text(text: str) -> str:
+    """The text without hidden characters. Raises `DataError` if nothing is left."""
+    cleaned = clean_text(text)
+    if not cleaned:
+        raise DataError("a profile needs a text; write at least a word")
+    return cleaned
+
+
+def clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An event's fields, the texts of strangers without hidden characters."""
+    fields = dict(row)
+    for name in _EVENT_TEXTS:
+        if fields.get(name):
+            fields[name] = clean_text(fields[name]) or None
+    return fields
