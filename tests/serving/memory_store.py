@@ -69,7 +69,7 @@ class MemoryStore:
         locked = tuple(s for s in split_sentences(text) if s not in known or s in kept)
         return self._append(user_id, text, "person", True, locked)
 
-    def save_written(self, user_id: str, text: str, writer: str) -> Version:
+    def save_written(self, user_id: str, text: str, writer: str, job_id: str | None = None) -> Version:
         return self._append(user_id, text, writer, False, ())
 
     def revert(self, user_id: str, version: int) -> Version:
@@ -93,6 +93,9 @@ class MemoryStore:
 
     def history(self, user_id: str) -> list[Event]:
         return list(self.events.get(user_id, ()))
+
+    def n_open_jobs(self) -> int:
+        return sum(job.state in ("queued", "running") for job in self.queue)
 
     def delete_user(self, user_id: str) -> dict[str, Any]:
         versions, events = self.profiles.pop(user_id, []), self.events.pop(user_id, [])

@@ -94,7 +94,7 @@ def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) ->
     def metrics(principal: PrincipalOf) -> Response:
         if not principal.sees_everybody:
             raise fail(403, "scope", "this needs a key of scope reader or admin")
-        service.metrics.queued.set(sum(job.state in ("queued", "running") for job in service.store.jobs()))
+        service.metrics.queued.set(service.store.n_open_jobs())
         return Response(service.metrics.render(), media_type=service.metrics.content_type)
 
 

@@ -124,7 +124,7 @@ def add_interactions(service: ServiceOf, user_id: UserToWrite, body: Interaction
     unknown = next((row.item_id for row in body.interactions if service.store.item(row.item_id) is None), None)
     if unknown is not None:
         raise fail(422, "unknown-item", "an item_id is not in the catalogue; index it first with: bluerec index")
-    if sum(job.state in ("queued", "running") for job in service.store.jobs()) >= service.limits.max_queued:
+    if service.store.n_open_jobs() >= service.limits.max_queued:
         raise fail(503, "queue-full", "too many profiles wait to be written; try again later", 30)
     service.store.add_interactions(user_id, [row.model_dump() for row in body.interactions])
     return show_job(service.store.enqueue(user_id))

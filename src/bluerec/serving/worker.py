@@ -64,7 +64,7 @@ class ProfileWorker:
             events = self._store.history(job.user_id)
             if events:  # none: the user was deleted meanwhile
                 text, writer = self._generate(job.user_id, events)
-                self._store.save_written(job.user_id, text, writer)
+                self._store.save_written(job.user_id, text, writer, job.job_id)
         except _FAILURES as error:
             failure = type(error).__name__
             log("profile was not written", level=logging.WARNING, exception=failure)

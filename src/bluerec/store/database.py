@@ -21,6 +21,7 @@ DATABASE_FILE = "store.sqlite"
 APPLICATION_ID = 0x626C7565
 SCHEMA_VERSION = 1
 _BUSY_SECONDS = 10.0
+_COMPACTION_DUE = "compaction_due"
 _EMPTY_JOURNAL_SECONDS = 5.0
 
 # Texts of items and reviews are strangers', texts of profiles their owner's. `checksum` covers every other column of
@@ -117,7 +118,10 @@ class Database:
             faults = self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]
             if faults != "ok":
                 raise sqlite3.DatabaseError(faults)
-            self.empty_journal()
+            if self._writer.execute("SELECT 1 FROM meta WHERE key = ?", (_COMPACTION_DUE,)).fetchone():
+                self.compact()
+            else:
+                self.empty_journal()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -159,6 +163,20 @@ class Database:
             if not busy or time.monotonic() > deadline:
                 return not busy
             time.sleep(0.02)
+
+    def ask_for_compaction(self, writer: sqlite3.Connection) -> None:
+        """Remember, inside a transaction, that the file has to be written anew."""
+        writer.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, 'yes')", (_COMPACTION_DUE,))
+
+    def compact(self) -> bool:
+        """Write the file anew, so that no byte of what was deleted is left; whether the journal is empty too.
+
+        Readers go on meanwhile, writers wait. It is made in memory: nothing is left in a temporary folder.
+        """
+        with self._lock, self.named():
+            self._writer.execute("VACUUM")
+            self._writer.execute("DELETE FROM meta WHERE key = ?", (_COMPACTION_DUE,))
+        return self.empty_journal()
 
     def close(self) -> None:
         """Empty the journal and close every connection."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
-import os
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bluerec.errors import StoreError
+from bluerec.store import file_scan
 from bluerec.store.catalogue import VECTORS_SUFFIX
 from bluerec.store.database import Database
 
@@ -17,7 +20,7 @@ USER_TABLES = ("interactions", "versions", "sentence_vectors", "jobs")
 # Shorter texts stand by chance in the data of others.
 MIN_SEARCHED_CHARACTERS = 8
 MAX_SEARCHED_TEXTS = 64
-_SEARCH_SECONDS = 4.0
+_SCAN_SECONDS = 60.0
 
 
 @dataclass
@@ -50,9 +53,10 @@ class Receipt:
 def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any]:
     """Remove everything of a user; the receipt as plain data.
 
-    The rows are overwritten with zeros in the same transaction, and the journal, which may still hold older pages, is
-    cut to nothing before this returns. Then the bytes of all files are searched for the user's texts; one that is
-    found only because others have the same text is counted apart.
+    The rows go in one transaction. SQLite overwrites deleted cells, but where it moved cells within a page before, old
+    bytes can stay between them: so the file is written anew, and the journal is cut to nothing, before this returns.
+    Then the bytes of all files are searched for the user's texts; one that is found only because others have the same
+    text is counted apart. A kill in between is made good when the store is opened again.
     """
     begin = time.monotonic()
     receipt = Receipt()
@@ -62,9 +66,12 @@ def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any
         if found:
             texts = _collect_texts(writer, found[0], user_id)
             for table in USER_TABLES:
-                receipt.rows_removed[table] = writer.execute(f"DELETE FROM {table} WHERE user_row = ?", found).rowcount
+                removed = writer.execute(f"DELETE FROM {table} WHERE user_row = ?", found)
+                receipt.rows_removed[table] = removed.rowcount
             receipt.rows_removed["users"] = writer.execute("DELETE FROM users WHERE user_row = ?", found).rowcount
-    receipt.journal_emptied = database.empty_journal()
+            database.ask_for_compaction(writer)
+    if found:
+        receipt.journal_emptied = database.compact()
     _search(database, folder, texts, receipt)
     return receipt.as_dict(time.monotonic() - begin)
 
@@ -81,31 +88,33 @@ def _collect_texts(writer: Any, user_row: int, user_id: str) -> list[str]:
 
 
 def _search(database: Database, folder: Path, texts: Sequence[str], receipt: Receipt) -> None:
-    deadline = time.monotonic() + _SEARCH_SECONDS
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.endswith(VECTORS_SUFFIX)]
     receipt.files_searched = {path.name: path.stat().st_size for path in files}
-    for text in texts[:MAX_SEARCHED_TEXTS]:
-        if time.monotonic() > deadline:
-            break
-        receipt.n_texts_searched += 1
-        if any(_holds(path, text.encode("utf-8", "surrogatepass")) for path in files):
-            if _others_have(database, text):
-                receipt.n_texts_of_others += 1
-            else:
-                receipt.n_texts_found += 1
-    receipt.n_texts_not_searched = len(texts) - receipt.n_texts_searched
+    searched = list(texts[:MAX_SEARCHED_TEXTS])
+    receipt.n_texts_searched = len(searched)
+    receipt.n_texts_not_searched = len(texts) - len(searched)
+    if not searched:
+        return
+    for text, found in zip(searched, _scan(files, searched), strict=True):
+        if found and _others_have(database, text):
+            receipt.n_texts_of_others += 1
+        elif found:
+            receipt.n_texts_found += 1
 
 
-def _holds(path: Path, wanted: bytes) -> bool:
-    descriptor = os.open(path, os.O_RDONLY)
+def _scan(files: Sequence[Path], texts: Sequence[str]) -> list[bool]:
+    command = [sys.executable, "-I", "-S", file_scan.__file__, *map(str, files)]
     try:
-        size = os.fstat(descriptor).st_size
-        if not size:
-            return False
-        with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as content:
-            return content.find(wanted) >= 0
-    finally:
-        os.close(descriptor)
+        result = subprocess.run(
+            command, input=json.dumps(texts), capture_output=True, text=True, timeout=_SCAN_SECONDS, check=True
+        )
+        found: list[bool] = json.loads(result.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise StoreError(
+            f"the user was deleted, but the files could not be searched afterwards ({type(error).__name__}); "
+            "look yourself with: grep -a -c TEXT FILE"
+        ) from error
+    return found
 
 
 def _others_have(database: Database, text: str) -> bool:
