@@ -21,6 +21,7 @@ from bluerec.errors import ConfigError
 PRECISIONS = ("auto", "float32", "bfloat16")
 STAGES = ("sft", "grpo")
 SFT_SOURCES = ("composed",)
+FAULT_ACTIONS = ("stop", "skip")
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -132,6 +133,11 @@ class TrainConfig:
     rollout_dtype: str = _setting("auto", "precision of the copy that samples: float32, bfloat16, or auto (the faster)")
     save_every: int = _setting(10, "steps between checkpoints")
     log_samples: int = _setting(2, "sampled profiles written to the log each step")
+    on_fault: str = _setting("stop", "a step that is not a number, or a collapse: stop, or skip its update")
+    max_skips: int = _setting(5, "updates in a row that may be skipped; one more stops the run")
+    flat_steps: int = _setting(10, "fault: steps in a row in which no group's rewards differ (0: off)")
+    runaway_length: float = _setting(0.5, "fault: rise in the share of candidates cut off at the length limit (0: off)")
+    entropy_drop: float = _setting(0.5, "fault: fall of the entropy within 20 steps, as a share (0: off)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +282,13 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         (
             config.profiler.dtype not in PRECISIONS,
             f"profiler.dtype={config.profiler.dtype!r}: {', '.join(PRECISIONS)}",
+        ),
+        (train.on_fault not in FAULT_ACTIONS, f"train.on_fault={train.on_fault!r}: {', '.join(FAULT_ACTIONS)}"),
+        (min(train.max_skips, train.flat_steps) < 0, "train.max_skips and train.flat_steps must not be negative"),
+        (
+            not (0 <= train.runaway_length <= 1 and 0 <= train.entropy_drop < 1),
+            f"train.runaway_length={train.runaway_length}, train.entropy_drop={train.entropy_drop}: "
+            "shares between 0 (off) and 1",
         ),
         (train.temperature <= 0, f"train.temperature={train.temperature}: must be positive, candidates are sampled"),
         (choice.n_options < 2, f"choice_reward.n_options={choice.n_options}: use at least 2"),

@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -75,6 +75,11 @@ class RunFolder:
         """Append one row to the log, flushed, so that a running run can be read."""
         with (self.path / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def rewrite_log(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Put these rows in place of the log, all or none of them."""
+        with atomic_path(self.path / LOG_FILE) as partial:
+            partial.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows), encoding="utf-8")
 
     def finish(self, **facts: Any) -> None:
         """Declare the run whole."""

@@ -8,46 +8,26 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
-from safetensors.torch import load_file
+from tiny_runs import adapter_of, build_dataset, build_settings, configure
 
 from bluerec.config import config_from_dict
-from bluerec.data.toy import build_world
-from bluerec.errors import ConfigError, ModelError, TrainingError
+from bluerec.errors import ConfigError, ModelError
 from bluerec.profiling.models import load_profiler
 from bluerec.runs import read_log
-from bluerec.training import grpo
-from bluerec.training.profiler import choose_examples, find_checkpoint, train_profiler
+from bluerec.training.checkpoints import find_checkpoint
+from bluerec.training.profiler import choose_examples, train_profiler
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    return build_world(n_users=60, n_items=48, seed=2).dataset
+    return build_dataset()
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    folder = tiny_models.save_causal("llama", tmp_path_factory.mktemp("models") / "tiny")
-    return {
-        "profiler": {"model": str(folder), "max_events": 2, "max_prompt_tokens": 600, "max_new_tokens": 6},
-        "embedder": {"model": "hashing"},
-        "embedding_reward": {"n_random": 8, "n_popular": 4, "n_near": 4, "n_references": 4},
-        "choice_reward": {"every": 2},
-        "guards": {"repetition": 0.2, "foreign_title": 0.2},
-        "train": {
-            "n_steps": 3, "users_per_step": 2, "group_size": 3, "users_per_micro_batch": 1, "learning_rate": 1e-2,
-            "warmup_steps": 0, "lora_rank": 2, "save_every": 1, "rollout_dtype": "float32",
-        },
-    }  # fmt: skip
-
-
-def configure(settings: dict, **train: object):
-    return config_from_dict(settings | {"train": settings["train"] | train})
-
-
-def adapter_of(run_path: Path) -> dict[str, torch.Tensor]:
-    return load_file(run_path / "adapter" / "adapter_model.safetensors")
+    return build_settings(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -119,21 +99,6 @@ def test_a_cut_off_checkpoint_is_passed_over(tmp_path: Path) -> None:
         if whole:
             (folder / "trainer_state.json").write_text("{}")
     assert find_checkpoint(tmp_path).name == "checkpoint-9"
-
-
-def test_a_loss_that_is_not_a_number_stops_the_run(
-    dataset, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = grpo.score_completions
-
-    def broken(*args):
-        logps, entropies = original(*args)
-        return logps * float("nan"), entropies
-
-    monkeypatch.setattr(grpo, "score_completions", broken)
-    with pytest.raises(TrainingError, match="step 1: the loss is nan"):
-        train_profiler(dataset, configure(settings), tmp_path / "run")
-    assert not (tmp_path / "run" / "manifest.json").exists()
 
 
 def test_training_goes_on_from_an_adapter(dataset, settings, run, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import inspect
 
 import torch
-from transformers import AttentionInterface, DynamicCache
+from transformers import AttentionInterface, DynamicCache, Trainer
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
@@ -24,6 +24,14 @@ def test_replaced_methods_are_called_as_before() -> None:
     assert parameters(GRPOTrainer._get_per_token_logps_and_entropies)[:5] == [
         "self", "model", "input_ids", "attention_mask", "logits_to_keep",
     ]  # fmt: skip
+
+
+def test_what_the_fault_watch_reads_is_there() -> None:
+    assert parameters(GRPOTrainer.training_step) == ["self", "model", "inputs", "num_items_in_batch"]
+    assert 'self._metrics[mode]["completions/clipped_ratio"].append' in inspect.getsource(GRPOTrainer._generate)
+    assert 'self._metrics[mode]["entropy"].append' in inspect.getsource(GRPOTrainer._compute_loss)
+    source = inspect.getsource(Trainer._run_epoch)
+    assert source.index("on_pre_optimizer_step") < source.index("self.optimizer.step()")
 
 
 def test_our_order_of_rows_replaces_just_this() -> None:

@@ -6,6 +6,7 @@ are extended; `tests/training/test_trl_contract.py` fails within a second when T
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from trl.trainer.utils import split_tensor_dict
 
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.prompts import join_profile
+from bluerec.training.faults import StepFacts
 from bluerec.training.rollouts import RolloutModel
 
 # Parts of similar length in which the completions of a micro-batch run; each repeats the prompts' keys once.
@@ -58,6 +60,7 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._observe = observe
         self._shared_prefix = shared_prefix
         self._buffered_inputs: list[Any] | None = None
+        self._losses_finite = True
         self.n_tokens_run = 0
         self.n_tokens_repeated = 0
 
@@ -65,6 +68,32 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def token_ratio(self) -> float:
         """Tokens that the loss would have run with repeated prompts, over those it has run."""
         return self.n_tokens_repeated / max(self.n_tokens_run, 1)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> torch.Tensor:
+        """As TRL's, but a loss that is not a number is kept out of the sum that is logged, where it would stay."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if bool(torch.isfinite(loss)):
+            return loss
+        self._losses_finite = False
+        return torch.zeros_like(loss)
+
+    def take_step_facts(self, flat_groups: float | None) -> StepFacts:
+        """What is known of the step whose gradients are ready; the same in all processes."""
+        gradients = [weights.grad for weights in self.model.parameters() if weights.grad is not None]
+        is_finite = self._losses_finite and all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+        self._losses_finite = True
+        n_faulty = self.accelerator.reduce(torch.tensor(float(not is_finite), device=self.accelerator.device), "sum")
+        return StepFacts(
+            is_finite=float(n_faulty) == 0,
+            flat_groups=flat_groups,
+            clipped_share=_mean(self._metrics["train"]["completions/clipped_ratio"]),
+            entropy=_mean(self._metrics["train"]["entropy"]),
+        )
+
+    def drop_gradients(self) -> None:
+        """Leave the update of this step out: the optimiser passes over weights without a gradient."""
+        for weights in self.model.parameters():
+            weights.grad = None
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         # The prompts are rendered in the chat format already; special tokens would be put in front twice.
@@ -216,3 +245,9 @@ def measure_flat_groups(rewards: torch.Tensor, weights: Sequence[float], group_s
     """Share of groups whose weighted rewards do not vary: they give no gradient."""
     totals = (rewards * torch.tensor(weights, device=rewards.device)).nansum(dim=1).view(-1, group_size)
     return float((totals.std(dim=1) < 1e-6).float().mean())
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """None where there is no number, as TRL's own mean over a step."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else None

@@ -23,13 +23,13 @@ from bluerec.profiling.readers import LetterReader, LikelihoodReader
 from bluerec.profiling.writers import LocalWriter, find_stop_tokens, write_profiles
 from bluerec.rewards.functions import build_rewards
 from bluerec.rewards.title_index import TitleIndex
-from bluerec.runs import LOG_FILE, RunFolder, read_log
+from bluerec.runs import RunFolder
 from bluerec.training.adapters import prepare_lora
+from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, find_checkpoint, rewind_log
 from bluerec.training.warm_start import run_warm_start
 from bluerec.types import Reader, RewardFunction
 
 ADAPTER_FOLDER = "adapter"
-CHECKPOINTS_FOLDER = "checkpoints"
 REFERENCES_FILE = "references.parquet"
 # Written before the training, to draw each example's reference profiles from.
 N_REFERENCE_PROFILES = 128
@@ -167,15 +167,15 @@ def _run_grpo(
     from bluerec.training.run_log import StepLog
 
     prefill = find_template(config.profiler.template).prefill
+    checkpoint = find_checkpoint(run.path) if resume else None
     steps = StepLog(
         run,
         table,
         [function.name for function, _ in rewards],
         [weight for _, weight in rewards],
-        config.train.group_size,
+        config.train,
         title_index=index,
-        n_samples=config.train.log_samples,
-        elapsed=_elapsed(run) if resume else 0.0,
+        rows=rewind_log(run, checkpoint) if resume else (),
         tell=_join(tell, progress, config.train.n_steps),
     )
     trainer = SharedPrefixGRPOTrainer(
@@ -194,20 +194,7 @@ def _run_grpo(
     )
     steps.trainer = trainer
     _quieten(trainer)
-    checkpoint = find_checkpoint(run.path) if resume else None
-    if resume:
-        _forget_later_steps(run, checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-
-def find_checkpoint(run_path: Path) -> Path | None:
-    """The last whole checkpoint of a run, None if there is none yet.
-
-    The trainer's state file is written last; a checkpoint without it was cut off and is passed over.
-    """
-    folders = (run_path / CHECKPOINTS_FOLDER).glob("checkpoint-*")
-    whole = [folder for folder in folders if (folder / "trainer_state.json").is_file()]
-    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
 
 def _grpo_config(config: Config, run: RunFolder, weights: list[float]) -> Any:
@@ -279,26 +266,6 @@ def _as_trl_reward(function: RewardFunction, prefill: str) -> Callable[..., list
 
     reward.__name__ = function.name
     return reward
-
-
-def _forget_later_steps(run: RunFolder, checkpoint: Path | None) -> None:
-    """Cut the log back to the checkpoint: the steps after it are run again."""
-    path = run.path / LOG_FILE
-    if not path.exists():
-        return
-    last = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    rows = [row for row in read_log(run.path) if row["step"] <= last]
-    path.unlink()
-    for row in rows:
-        run.log(row)
-
-
-def _elapsed(run: RunFolder) -> float:
-    checkpoint = find_checkpoint(run.path)
-    if checkpoint is None or not (run.path / LOG_FILE).exists():
-        return 0.0
-    last = int(checkpoint.name.rpartition("-")[2])
-    return max((float(row["time"]) for row in read_log(run.path) if row["step"] <= last), default=0.0)
 
 
 def _join(

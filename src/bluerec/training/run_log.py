@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from bluerec.config import TrainConfig
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import TrainingError
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.rewards.watch import summarise
 from bluerec.runs import RunFolder
+from bluerec.training.checkpoints import find_checkpoint
+from bluerec.training.faults import Fault, FaultWatch
 from bluerec.training.grpo import RolloutBatch, SharedPrefixGRPOTrainer, measure_flat_groups
 
 MAX_SAMPLE_CHARACTERS = 1000
@@ -23,8 +27,8 @@ MAX_SAMPLE_CHARACTERS = 1000
 class StepLog(TrainerCallback):  # type: ignore[misc]
     """One row of log.jsonl per optimiser step: rewards, watch-list, speed, and some of the candidates.
 
-    `observe` is called with the candidates, `on_log` by the trainer once the step is done. Raises `TrainingError`
-    where the loss is not a number.
+    `observe` is called with the candidates, `on_pre_optimizer_step` and `on_log` by the trainer. At a fault the update
+    of the step is left out, or `TrainingError` is raised, as `train.on_fault` says.
     """
 
     def __init__(
@@ -33,22 +37,26 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         table: ExampleTable,
         names: Sequence[str],
         weights: Sequence[float],
-        group_size: int,
+        config: TrainConfig,
         *,
         title_index: TitleIndex | None = None,
-        n_samples: int = 2,
-        elapsed: float = 0.0,
+        rows: Sequence[Mapping[str, Any]] = (),
         tell: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """`elapsed` are the seconds that a resumed run has taken already; `tell` is shown every row."""
+        """`rows` are those of a log that goes on; `tell` is shown every new row."""
         self._run = run
         self._names = list(names)
         self._weights = list(weights)
-        self._group_size = group_size
+        self._config = config
+        self._group_size = config.group_size
         self._index = title_index
-        self._n_samples = n_samples
+        self._n_samples = config.log_samples
         self._tell = tell
-        self._began = time.monotonic() - elapsed
+        self._watch = FaultWatch(config)
+        self._watch.replay(rows)
+        self._n_skipped = sum(1 for _ in takewhile(lambda row: row.get("skipped"), reversed(rows)))
+        self._skipped: str | None = None
+        self._began = time.monotonic() - max((float(row["time"]) for row in rows), default=0.0)
         self._last_log = time.monotonic()
         self._n_tokens_before = 0
         self._titles = _HistoryTitles(table)
@@ -81,22 +89,34 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
             ][: self._n_samples],
         }
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.trainer is None:
+            return
+        fault = self._watch.find(self.trainer.take_step_facts(self._batch.get("flat_groups")))
+        self._skipped = fault.what if fault else None
+        self._n_skipped = self._n_skipped + 1 if fault else 0
+        if fault is None:
+            return
+        if self._config.on_fault == "stop" or self._n_skipped > self._config.max_skips:
+            self._stop(state.global_step + 1, fault)
+        self.trainer.drop_gradients()
+
+    def _stop(self, step: int, fault: Fault) -> None:
+        skipped = f" ({self._n_skipped - 1} updates were skipped before)" if self._n_skipped > 1 else ""
+        checkpoint = find_checkpoint(self._run.path)
+        start = f"start again from {checkpoint} (profiler.adapter)" if checkpoint else "start again"
+        raise TrainingError(f"step {step}: {fault.what}{skipped}; {fault.remedy}, and {start} with another --out")
+
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not logs or "loss" not in logs or self.trainer is None:
             return
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"step {state.global_step}: the loss is {loss}; the checkpoints before it are kept in "
-                f"{self._run.path / 'checkpoints'}, go on from the last with --resume and a lower train.learning_rate"
-            )
         now = time.monotonic()
         n_tokens = self.trainer.n_tokens_run
         row = {
             "step": state.global_step,
             "time": round(now - self._began, 2),
             **self._batch,
-            "loss": loss,
+            "loss": _number(logs["loss"]),
             "entropy": _number(logs.get("entropy")),
             "kl": _number(logs.get("kl")),
             "gradient_norm": _number(logs.get("grad_norm")),
@@ -106,6 +126,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
             "n_tokens": n_tokens,
             "tokens_per_second": round((n_tokens - self._n_tokens_before) / max(now - self._last_log, 1e-9), 1),
             "token_ratio": round(self.trainer.token_ratio, 3),
+            "skipped": self._skipped,
         }
         self._last_log, self._n_tokens_before = now, n_tokens
         self._run.log(row)
