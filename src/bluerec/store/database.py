@@ -75,10 +75,14 @@ class Database:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._closed = False
-        with self.named():
-            self._writer = self._connect()
-            self._writer.execute("PRAGMA secure_delete = ON")
-            self._writer.execute("PRAGMA synchronous = FULL")
+        try:
+            with self.named():
+                self._writer = self._connect()
+                self._writer.execute("PRAGMA secure_delete = ON")
+                self._writer.execute("PRAGMA synchronous = FULL")
+        except StoreError:
+            self.close()
+            raise
 
     @classmethod
     def create(cls, folder: Path) -> Database:
@@ -115,9 +119,11 @@ class Database:
                     f"{self.path}: not a store of this version (application {found}, schema {version}); "
                     "make it anew: bluerec index DIR --out STORE"
                 )
-            faults = self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if faults != "ok":
-                raise sqlite3.DatabaseError(faults)
+            # The quick check does not compare an index with its table; ids are found through one.
+            for check in ("quick_check(1)", "integrity_check(users)", "integrity_check(items)"):
+                faults = self._writer.execute(f"PRAGMA {check}").fetchone()[0]
+                if faults != "ok":
+                    raise sqlite3.DatabaseError(faults)
             if self._writer.execute("SELECT 1 FROM meta WHERE key = ?", (_COMPACTION_DUE,)).fetchone():
                 self.compact()
             else:
@@ -194,7 +200,7 @@ class Database:
             yield
         except sqlite3.OperationalError as error:
             raise self._name(error) from error
-        except (sqlite3.DatabaseError, OverflowError) as error:
+        except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
             raise self.damaged(str(error)) from error
 
     def damaged(self, reason: str) -> StoreError:
@@ -220,9 +226,9 @@ class Database:
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
+        self._opened.append(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
-        self._opened.append(connection)
         return connection
 
 
