@@ -16,14 +16,17 @@ from bluerec.errors import BluerecError
 
 app = typer.Typer(
     name="bluerec",
-    help="Textual user profiles that retrieve: prepare logs, write profiles, train the profiler, evaluate, report.",
+    help="Textual user profiles that retrieve: prepare logs, write profiles, train the profiler, evaluate, serve.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-VERBS = ("prepare", "write", "train", "evaluate", "bench", "report", "show", "download", "demo", "doctor")
+VERBS = (
+    "prepare", "write", "train", "evaluate", "bench", "report", "show", "index", "refresh", "serve", "key", "download",
+    "demo", "doctor",
+)  # fmt: skip
 
 
 def _show_version(wanted: bool) -> None:

@@ -70,6 +70,7 @@ class KeyRing:
     def __init__(self, keys: list[Key] | None = None, path: Path | None = None) -> None:
         self._lock = threading.Lock()
         self._path = path
+        self._fleeting: set[str] = set()
         self._keys: dict[str, Key] = {}
         self._by_digest: dict[str, Key] = {}
         self._replace({key.key_id: key for key in keys or ()})
@@ -101,6 +102,15 @@ class KeyRing:
             raise ConfigError("a key of scope user names its user, others name none; give --user ID with --scope user")
         token = TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
         return self._add(token, scope, user_id), token
+
+    def create_for_this_run(self, scope: Scope) -> tuple[Key, str]:
+        """A key for everybody's data that is never written to the file: it ends with the process."""
+        token = TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+        key = Key(secrets.token_hex(4), hash_token(token), scope.value, None, time.time())
+        with self._lock:
+            self._fleeting.add(key.key_id)
+            self._replace({**self._keys, key.key_id: key})
+        return key, token
 
     def _add(self, token: str, scope: Scope, user_id: str | None) -> Key:
         key = Key(secrets.token_hex(4), hash_token(token), scope.value, user_id, time.time())
@@ -142,7 +152,7 @@ class KeyRing:
     def _save(self, keys: dict[str, Key]) -> None:
         """Keep other keys from now on: in the file first, then in memory."""
         if self._path is not None:
-            _write(self._path, keys)
+            _write(self._path, {name: key for name, key in keys.items() if name not in self._fleeting})
         self._replace(keys)
 
 

@@ -80,7 +80,15 @@ class ReasonedRecommender(Protocol):
     """Items for a user or a text, best first, with reasons; and the vectors behind them, for the map."""
 
     def recommend_with_reasons(
-        self, user_id: str | None = None, text: str | None = None, k: int = 10, **filters: Any
+        self,
+        user_id: str | None = None,
+        text: str | None = None,
+        k: int = 10,
+        *,
+        domain: str | None = None,
+        category: str | None = None,
+        max_price: float | None = None,
+        unseen: bool = True,
     ) -> Sequence[Reasoned]: ...
     def evidence(self, user_id: str, sentences: Sequence[str]) -> Sequence[Sequence[Item]]: ...
     def more_like(self, text: str, item_id: str) -> str: ...

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from bluerec.config import EmbedderConfig
 from bluerec.errors import StoreError
 from bluerec.types import Embedder, Float32Array, TextKind
 
@@ -65,3 +66,20 @@ class BoundEmbedder:
                 )
             self._embedder = embedder
         return self._embedder
+
+
+def bind_embedder(
+    facts: Mapping[str, str], folder: Path, embedder: Embedder | None, *, offline: bool = False
+) -> BoundEmbedder:
+    """The embedder that a store names, loaded when it is needed, or the one given; checked when it is used."""
+
+    def load() -> Embedder:
+        if embedder is not None:
+            return embedder
+        from bluerec.profiling.embedders import load_embedder
+
+        config = EmbedderConfig(model=facts["embedder_model"], instruction=facts["embedder_instruction"])
+        # Without the cache on disk: what people write about themselves lies in the store and nowhere else.
+        return load_embedder(config, cache=False, offline=offline)
+
+    return BoundEmbedder(facts["embedder"], int(facts["dimension"]), load, folder)

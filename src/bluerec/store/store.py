@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bluerec.config import EmbedderConfig
 from bluerec.errors import DataError, StoreError
 from bluerec.store.catalogue import Catalogue, load_vectors
 from bluerec.store.database import Database
 from bluerec.store.deletion import delete_user
-from bluerec.store.embedding import BoundEmbedder
+from bluerec.store.embedding import BoundEmbedder, bind_embedder
 from bluerec.store.jobs import JobQueue
 from bluerec.store.records import (
     EVENT_COLUMNS,
@@ -89,23 +88,13 @@ class Store:
             facts = read_facts(database)
             shape = (int(facts["n_items"]), int(facts["dimension"]))
             vectors = load_vectors(folder / facts["vectors_file"], shape, int(facts["vectors_checksum"]))
-            config = EmbedderConfig(model=facts["embedder_model"], instruction=facts["embedder_instruction"])
+            bound = bind_embedder(facts, folder, embedder, offline=offline)
         except (KeyError, ValueError) as error:
             database.close()
             raise database.damaged(f"meta: {error}") from error
         except StoreError:
             database.close()
             raise
-
-        def load() -> Embedder:
-            if embedder is not None:
-                return embedder
-            from bluerec.profiling.embedders import load_embedder
-
-            # Without the cache on disk: what people write about themselves lies in the store and nowhere else.
-            return load_embedder(config, cache=False, offline=offline)
-
-        bound = BoundEmbedder(facts["embedder"], shape[1], load, folder)
         store = cls(folder, database, Catalogue(database, vectors), bound)
         if embedder is not None:
             store._check_embedder()
@@ -287,6 +276,16 @@ class Store:
         )
         with self._database.reading() as reader:
             return [user_id for (user_id,) in reader.execute(asked, (prefix, limit)).fetchall()]
+
+    def count_users(self) -> int:
+        """How many users there are, with a profile or without."""
+        with self._database.reading() as reader:
+            return int(reader.execute("SELECT count(*) FROM users").fetchone()[0])
+
+    def count_profiles(self) -> int:
+        """How many users have a profile."""
+        with self._database.reading() as reader:
+            return int(reader.execute("SELECT count(DISTINCT user_row) FROM versions").fetchone()[0])
 
     def item(self, item_id: str) -> Item | None:
         """An item of the catalogue, or None."""

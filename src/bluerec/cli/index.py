@@ -1,0 +1,91 @@
+"""bluerec index: a prepared folder becomes a store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bluerec.cli import console
+from bluerec.cli.options import JsonOption, OfflineOption
+from bluerec.config import EmbedderConfig
+from bluerec.data.histories import split_examples
+from bluerec.data.profiles import load_profiles
+from bluerec.data.tables import Dataset, load_dataset
+from bluerec.errors import ConfigError
+from bluerec.store.building import build_store, rebuild_store
+from bluerec.store.store import Store
+
+
+def index_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared folder.")],
+    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="The store, new or empty.")],
+    profiles: Annotated[
+        Path | None, typer.Option("--profiles", help="A profile table; the latest of each user is taken over.")
+    ] = None,
+    embedder: Annotated[
+        str, typer.Option("--embedder", help="Embedded name, folder or hub name; a store keeps to one.")
+    ] = "all-MiniLM-L6-v2",
+    instruction: Annotated[str, typer.Option("--instruction", help="Put before profiles by such an embedder.")] = "",
+    max_users: Annotated[int | None, typer.Option("--max-users", help="A seeded sample of the users.")] = None,
+    only_profiled: Annotated[
+        bool, typer.Option("--only-profiled", help="Only users of the profile table, not everybody.")
+    ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Give an existing STORE the catalogue of DIR and new vectors; users stay."),
+    ] = False,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a store: the catalogue with its vectors, the histories, and the profiles if there are any.
+
+    Users without a profile get one from bluerec refresh. Then: bluerec serve STORE.
+    """
+    if rebuild and (profiles or max_users or only_profiled):
+        raise ConfigError("--rebuild keeps the store's users and profiles; leave out --profiles, --max-users and such")
+    if only_profiled and profiles is None:
+        raise ConfigError("--only-profiled needs --profiles TABLE")
+    from bluerec.profiling.embedders import load_embedder
+
+    begin = time.perf_counter()
+    dataset = load_dataset(directory)
+    config = EmbedderConfig(model=embedder, instruction=instruction)
+    loaded = load_embedder(config, offline=offline, announce=console.say)
+    with console.progress("indexing") as progress:
+        if rebuild:
+            rebuild_store(out, dataset, loaded, config, progress=progress)
+        else:
+            table = load_profiles(profiles) if profiles else None
+            wanted = table["user_id"].unique().to_list() if table is not None and only_profiled else None
+            users = _choose_users(dataset, max_users, wanted)
+            build_store(out, dataset, loaded, config, users=users, profiles=table, progress=progress)
+    with Store.open(out, offline=offline) as store:
+        facts = {
+            "store": str(out),
+            "n_items": store.catalogue.n_items,
+            "n_users": store.count_users(),
+            "n_profiles": store.count_profiles(),
+            "embedder": store.embedder.name,
+            "seconds": round(time.perf_counter() - begin, 1),
+        }
+    if as_json:
+        console.print_json(facts)
+        return
+    console.print_result(
+        f"{out}: {facts['n_items']:,} items, {facts['n_users']:,} users, {facts['n_profiles']:,} profiles, "
+        f"embedder {facts['embedder']}, {facts['seconds']} s"
+    )
+    console.print_result(f"next: bluerec refresh {out}" if facts["n_profiles"] == 0 else f"next: bluerec serve {out}")
+
+
+def _choose_users(dataset: Dataset, max_users: int | None, wanted: list[str] | None) -> list[str]:
+    known = [user for user in wanted if user in dataset.user_row_of] if wanted is not None else dataset.user_ids
+    if max_users is None or max_users >= len(known):
+        return sorted(known)
+    if wanted is not None:
+        return sorted(known)[:max_users]
+    sample = split_examples(dataset).select("all", max_users=max_users)
+    return sorted(sample.user_ids)

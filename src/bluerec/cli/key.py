@@ -1,0 +1,55 @@
+"""bluerec key: keys of a store's service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bluerec.cli import console
+from bluerec.cli.options import JsonOption
+from bluerec.errors import ConfigError, MissingExtraError, StoreError
+from bluerec.store.database import DATABASE_FILE
+
+
+def key_command(
+    folder: Annotated[Path, typer.Argument(metavar="STORE", help="A store made by bluerec index.")],
+    scope: Annotated[
+        str | None, typer.Option("--scope", help="Make a key: reader (reads all), user (one user), admin (all).")
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="The user of a key of scope user.")] = None,
+    revoke: Annotated[str | None, typer.Option("--revoke", metavar="KEY_ID", help="Forget a key.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make, list or revoke keys.
+
+    A token is shown once and kept as a hash. A running service knows the keys of the moment it was started.
+    """
+    try:
+        from bluerec.serving.keys import KeyRing, Scope
+    except ImportError as error:
+        raise MissingExtraError(error.name or "fastapi", "serve") from error
+    if not (folder / DATABASE_FILE).is_file():
+        raise StoreError(f"{folder}: holds no {DATABASE_FILE}; make a store: bluerec index DIR --out {folder}")
+    ring = KeyRing.open(folder)
+    if revoke is not None:
+        if not ring.revoke(revoke):
+            raise ConfigError(f"no key {revoke!r} in {folder}; list them: bluerec key {folder}")
+        console.print_result(f"{revoke} is revoked")
+        return
+    if scope is not None:
+        if scope not in set(Scope):
+            raise ConfigError(f"unknown scope {scope!r}; choose from {', '.join(Scope)}")
+        key, token = ring.create(Scope(scope), user)
+        if as_json:
+            console.print_json({"key_id": key.key_id, "scope": key.scope, "user_id": key.user_id, "token": token})
+        else:
+            console.print_result(f"{token}\nkey {key.key_id}, scope {key.scope}; the token is not shown again")
+        return
+    kept = ring.keys()
+    rows = [{"key": key.key_id, "scope": key.scope, "user": key.user_id or ""} for key in kept]
+    if as_json:
+        console.print_json(rows)
+    else:
+        console.print_table(rows)

@@ -1,0 +1,70 @@
+"""bluerec refresh: new interactions, and profiles for whoever needs one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from bluerec.cli import console
+from bluerec.cli.generators import WRITER_HELP, make_writer
+from bluerec.cli.options import JsonOption, OfflineOption
+from bluerec.config import ProfilerConfig
+from bluerec.errors import DataError
+from bluerec.store.refreshing import refresh_store
+from bluerec.store.store import Store
+
+
+def refresh_command(
+    folder: Annotated[Path, typer.Argument(metavar="STORE", help="A store made by bluerec index.")],
+    events: Annotated[
+        Path | None,
+        typer.Argument(metavar="[NEW]", help="New interactions: a prepared folder, or a Parquet, CSV or JSONL file."),
+    ] = None,
+    writer: Annotated[str, typer.Option("--writer", help=WRITER_HELP)] = ProfilerConfig().model,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
+    ] = None,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add new interactions, then write a profile for each user whose history it does not know yet.
+
+    Run twice it changes nothing; killed, it goes on where it was. Sentences that a person wrote stay as they are.
+    """
+    table = _read_events(events) if events else None
+    with Store.open(folder, offline=offline) as store, console.progress("writing profiles") as progress:
+        done = refresh_store(store, make_writer(writer, adapter, offline=offline), table, progress=progress)
+    if as_json:
+        console.print_json({"store": str(folder), **asdict(done)})
+        return
+    if table is not None:
+        console.print_result(
+            f"{done.n_events_added:,} new interactions, {done.n_events_known:,} known already, "
+            f"{done.n_unknown_items:,} of items that the store does not have"
+        )
+    console.print_result(
+        f"{done.n_rewritten:,} profiles written, {done.n_offered:,} of them beside sentences that a person wrote"
+    )
+
+
+def _read_events(path: Path) -> pl.DataFrame:
+    if path.is_dir():
+        path = path / "interactions.parquet"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; give a prepared folder, or a Parquet, CSV or JSONL file")
+    ids = {"user_id": pl.String, "item_id": pl.String}
+    try:
+        if path.suffix == ".csv":
+            return pl.read_csv(path, schema_overrides=ids)
+        if path.suffix in (".jsonl", ".ndjson"):
+            return pl.read_ndjson(path, schema_overrides=ids)
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"{path}: cannot be read ({reason}); prepare it: bluerec prepare csv {path} --out DIR"
+        ) from error

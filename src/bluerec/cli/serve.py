@@ -1,0 +1,121 @@
+"""bluerec serve: the service and the page over a store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from bluerec.cli import console
+from bluerec.cli.generators import NO_WRITER, WRITER_HELP, make_writer
+from bluerec.cli.options import JsonOption, OfflineOption
+from bluerec.config import ProfilerConfig
+from bluerec.errors import BluerecError, ConfigError, MissingExtraError
+from bluerec.store.recommender import Recommender
+from bluerec.store.store import Store
+from bluerec.types import Event
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+def serve_command(
+    folder: Annotated[Path, typer.Argument(metavar="STORE", help="A store made by bluerec index.")],
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 8321,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="A host name that the service answers for, beside its address; may be repeated."),
+    ] = None,
+    writer: Annotated[
+        str, typer.Option("--writer", help=f"What writes profiles for new interactions: {WRITER_HELP} none: nothing.")
+    ] = ProfilerConfig().model,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
+    ] = None,
+    offline: OfflineOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the API and the page on this machine, and print the address with a token for this run.
+
+    Keys that stay are made with bluerec key. Beyond this machine put a proxy with TLS in front.
+    """
+    try:
+        import uvicorn
+
+        from bluerec.serving.api import build_app
+        from bluerec.serving.keys import KeyRing, Scope
+        from bluerec.serving.metrics import configure_logging
+    except ImportError as error:
+        raise MissingExtraError(error.name or "fastapi", "serve") from error
+    begin = time.perf_counter()
+    listener = _listen(host, port)
+    port = listener.getsockname()[1]
+    with Store.open(folder, offline=offline) as store:
+        kept = KeyRing.open(folder)
+        _, token = kept.create_for_this_run(Scope.ADMIN)
+        generate = None if writer == NO_WRITER else _one_by_one(make_writer(writer, adapter, offline=offline))
+        hosts = () if host in _EVERYWHERE and not names else (*_LOOPBACK, host, *(names or ()))
+        app = build_app(store, Recommender(store), kept, generate=generate, hosts=hosts)
+        configure_logging()
+        _warm(store)
+        _tell(host, port, token, time.perf_counter() - begin, as_json)
+        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> Any:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"{host}:{port}: cannot listen ({error.strerror}); choose another --port or --host"
+        ) from error
+    listener.listen(128)  # whoever asks before the start is complete waits and is not refused
+    return listener
+
+
+def _one_by_one(write: Any) -> Any:
+    def generate(user_id: str, events: Sequence[Event]) -> tuple[str, str]:
+        text, name = write([(user_id, events)])[0]
+        return text, name
+
+    return generate
+
+
+def _warm(store: Store) -> None:
+    """Load the embedder beside the start: lists of stored profiles do not need it, edits and free texts wait for it."""
+
+    def load() -> None:
+        try:
+            store.embedder.warm()
+        except BluerecError as error:
+            console.fail(str(error))
+
+    threading.Thread(target=load, name="embedder", daemon=True).start()
+
+
+def _tell(host: str, port: int, token: str, seconds: float, as_json: bool) -> None:
+    import sys
+
+    shown = "127.0.0.1" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}"
+    page = f"{address}/studio/sign-in?token={quote(token)}"
+    if as_json:
+        console.print_json({"address": address, "page": page, "token": token, "seconds": round(seconds, 2)})
+    else:
+        console.print_result(f"page:  {page}")
+        console.print_result(f"API:   curl -H 'Authorization: Bearer {token}' {address}/users")
+        console.print_result("Stop with Ctrl+C; the token ends with it.")
+    sys.stdout.flush()

@@ -1,0 +1,103 @@
+"""The profiler in three lines: load it, give it a history, read what it wrote and what that rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bluerec.config import EmbedderConfig, ProfilerConfig
+from bluerec.data.any_history import read_history
+from bluerec.profiling.embedders import load_embedder, render_item_text
+from bluerec.profiling.models import choose_adapter, load_profiler
+from bluerec.profiling.prompts import render_prompt
+from bluerec.profiling.writers import LocalWriter
+from bluerec.types import Embedder, Event, History, Item
+
+N_EVIDENCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An item of the history that lies near the profile, and its cosine to it."""
+
+    item: Item
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenProfile:
+    """A profile: its text, what wrote it (model and adapter), and the items of the history nearest to it."""
+
+    text: str
+    writer: str
+    evidence: tuple[Evidence, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Profiler:
+    """Writes profiles with a language model on this machine. Make one with `load`."""
+
+    def __init__(self, writer: LocalWriter, config: ProfilerConfig, count_tokens: Any, embedder: Embedder) -> None:
+        self._writer = writer
+        self._config = config
+        self._count_tokens = count_tokens
+        self._embedder = embedder
+
+    @classmethod
+    def load(
+        cls,
+        model: str | None = None,
+        *,
+        adapter: str | None = None,
+        config: ProfilerConfig | None = None,
+        embedder: Embedder | None = None,
+        offline: bool = False,
+    ) -> Profiler:
+        """Load a model by embedded name, folder or hub name, with a LoRA adapter: a run folder, `shipped` or `none`.
+
+        Without names these are the embedded profiler and the shipped adapter, if there is one. `embedder` finds the
+        evidence, by default the embedded one. Raises `ModelError` if something cannot be loaded.
+        """
+        settings = config or ProfilerConfig()
+        settings = replace(settings, model=model or settings.model)
+        chosen = choose_adapter(adapter, settings.model)
+        loaded = load_profiler(settings.model, adapter=chosen, offline=offline)
+        found = embedder or load_embedder(EmbedderConfig(), cache=False, offline=offline)
+        return cls(LocalWriter(loaded, settings), settings, loaded.count_tokens, found)
+
+    @property
+    def name(self) -> str:
+        """Model and adapter, as recorded with every profile."""
+        return self._writer.name
+
+    def write(self, history: Any) -> WrittenProfile:
+        """The profile of one history: titles, dicts, a polars or a pandas table (see `read_history`)."""
+        return self.write_many([history])[0]
+
+    def write_many(self, histories: Sequence[Any]) -> list[WrittenProfile]:
+        """The profiles of several histories, written together."""
+        read = [read_history(history) for history in histories]
+        prompts = [render_prompt(history, self._config, self._count_tokens) for history in read]
+        texts = self._writer.write(prompts)
+        return [
+            WrittenProfile(text, self.name, self._find_evidence(text, history))
+            for text, history in zip(texts, read, strict=True)
+        ]
+
+    def _find_evidence(self, text: str, history: History) -> tuple[Evidence, ...]:
+        items = _distinct_items(history.events)
+        cosines = (
+            self._embedder.embed([text], "profile")
+            @ self._embedder.embed([render_item_text(item) for item in items], "item").T
+        )  # (1, n_items)
+        order = np.argsort(-cosines[0], kind="stable")[:N_EVIDENCE]
+        return tuple(Evidence(items[row], float(cosines[0, row])) for row in order)
+
+
+def _distinct_items(events: Sequence[Event]) -> list[Item]:
+    return list({event.item.item_id: event.item for event in events}.values())
