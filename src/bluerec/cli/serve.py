@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -54,9 +57,7 @@ def serve_command(
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     begin = time.perf_counter()
-    listener = _listen(host, port)
-    port = listener.getsockname()[1]
-    with Store.open(folder, offline=offline) as store:
+    with _listen(host, port) as listener, Store.open(folder, offline=offline) as store:
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)
         generate = None if writer == NO_WRITER else _one_by_one(make_writer(writer, adapter, offline=offline))
@@ -64,9 +65,12 @@ def serve_command(
         app = build_app(store, Recommender(store), kept, generate=generate, hosts=hosts)
         configure_logging()
         _warm(store)
-        _tell(host, port, token, time.perf_counter() - begin, as_json)
+        _tell(host, listener.getsockname()[1], token, time.perf_counter() - begin, as_json)
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30)
-        uvicorn.Server(config).run(sockets=[listener])
+        # The server hands the signal on when it has stopped; then the store is closed as after any other end.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> Any:
@@ -107,8 +111,6 @@ def _warm(store: Store) -> None:
 
 
 def _tell(host: str, port: int, token: str, seconds: float, as_json: bool) -> None:
-    import sys
-
     shown = "127.0.0.1" if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}"
     page = f"{address}/studio/sign-in?token={quote(token)}"

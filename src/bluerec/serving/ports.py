@@ -9,7 +9,10 @@ from bluerec.types import Event, Float32Array, Item, TextKind
 
 
 class ProfileVersion(Protocol):
-    """One version of a profile: counted from 1, `locked` the sentences that a person wrote."""
+    """One version of a profile: counted from 1, `locked` the sentences that a person wrote.
+
+    `offered` is what a writer wrote since and was not taken over as it is, because of these sentences.
+    """
 
     @property
     def version(self) -> int: ...
@@ -25,6 +28,8 @@ class ProfileVersion(Protocol):
     def created_at(self) -> float: ...
     @property
     def edited(self) -> bool: ...
+    @property
+    def offered(self) -> str | None: ...
 
 
 class Job(Protocol):

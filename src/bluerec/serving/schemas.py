@@ -81,7 +81,10 @@ class ItemOut(BaseModel):
 
 
 class ProfileOut(BaseModel):
-    """One version of a profile. `locked` sentences were written by a person and survive a rewrite."""
+    """One version of a profile.
+
+    `locked` sentences were written by a person and survive a rewrite; `offered` is the text that came beside them.
+    """
 
     user_id: str = Field(examples=["u0001"])
     version: int = Field(examples=[3])
@@ -91,6 +94,7 @@ class ProfileOut(BaseModel):
     writer: str = Field(examples=["person"])
     created_at: float = Field(examples=[1_700_000_000.0])
     edited: bool
+    offered: str | None = Field(default=None, examples=[None])
 
 
 class RecommendationOut(BaseModel):
@@ -143,6 +147,7 @@ def show_profile(user_id: str, version: ProfileVersion) -> ProfileOut:
         writer=version.writer,
         created_at=version.created_at,
         edited=version.edited,
+        offered=version.offered,
     )
 
 

@@ -62,7 +62,8 @@ def build_store(
         raise ConfigError(f"{out}: is there and not empty; choose another --out, or make its vectors anew: --rebuild")
     partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        partial.mkdir(parents=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir(mode=0o700)  # what people took and wrote is nobody else's to read
         database = Database.create(partial)
         try:
             facts = _save_vectors(partial, dataset, embedder, config, item_vectors, progress)

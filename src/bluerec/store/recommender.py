@@ -17,7 +17,7 @@ from bluerec.types import Embedder, Float32Array, IntArray, Item, TextKind
 
 N_EVIDENCE = 2
 # Below this cosine an item of the history is no reason for a sentence.
-MIN_EVIDENCE_COSINE = 0.2
+MIN_EVIDENCE_COSINE = 0.3
 LIST_SCHEMA = pl.Schema({"user_id": pl.String, "item_id": pl.String, "rank": pl.Int64, "score": pl.Float32})
 
 

@@ -1,0 +1,142 @@
+"""index, refresh, key and serve as a user types them, on the synthetic world and over a real socket."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from bluerec.cli import app
+from bluerec.data.toy import build_world, save_world
+from bluerec.errors import BluerecError
+
+runner = CliRunner()
+
+
+def run(*arguments: object) -> Any:
+    result = runner.invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_world(build_world(n_users=30, n_items=120, seed=1), tmp_path_factory.mktemp("toy") / "data")
+
+
+@pytest.fixture
+def store(world: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "store"
+    facts = run("index", world, "--out", out, "--embedder", "hashing", "--max-users", 8)
+    assert (facts["n_items"], facts["n_users"], facts["n_profiles"]) == (120, 8, 0)
+    assert run("refresh", out, "--writer", "template")["n_rewritten"] == 8
+    return out
+
+
+def test_refresh_takes_new_interactions_once(store: Path, world: Path, tmp_path: Path) -> None:
+    user = pl.read_parquet(world / "interactions.parquet")["user_id"].min()
+    new = tmp_path / "new.csv"
+    pl.DataFrame({"user_id": [user], "item_id": ["i0001"], "timestamp": [2**33]}).write_csv(new)
+    done = run("refresh", store, new, "--writer", "template")
+    assert (done["n_events_added"], done["n_rewritten"]) == (1, 1)
+    done = run("refresh", store, new, "--writer", "template")
+    assert (done["n_events_added"], done["n_events_known"], done["n_rewritten"]) == (0, 1, 0)
+
+
+def test_index_rebuilds_and_takes_profiles(store: Path, world: Path, tmp_path: Path) -> None:
+    assert run("index", world, "--out", store, "--embedder", "hashing", "--rebuild")["n_profiles"] == 8
+    with pytest.raises(BluerecError, match="leave out"):
+        runner.invoke(
+            app, ["index", str(world), "--out", str(store), "--rebuild", "--max-users", "3"], catch_exceptions=False
+        )
+    profiles = next(iter(world.glob("*profiles*.parquet")), None)
+    assert (
+        profiles is None
+        or run(
+            "index",
+            world,
+            "--out",
+            tmp_path / "other",
+            "--embedder",
+            "hashing",
+            "--profiles",
+            profiles,
+            "--only-profiled",
+        )["n_profiles"]
+    )
+
+
+def test_keys_are_made_listed_and_revoked(store: Path) -> None:
+    made = run("key", store, "--scope", "user", "--user", "u0001")
+    assert made["token"] not in (store / "keys.json").read_text()
+    assert run("key", store) == [{"key": made["key_id"], "scope": "user", "user": "u0001"}]
+    result = runner.invoke(app, ["key", str(store), "--revoke", made["key_id"]])
+    assert result.exit_code == 0
+    assert run("key", store) == []
+
+
+@pytest.fixture
+def served(store: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen, Path]]:
+    command = [sys.executable, "-m", "bluerec", "serve", str(store), "--port", "0", "--writer", "template", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        lines = ""
+        while not lines.rstrip().endswith("}"):
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            lines += line
+        facts = json.loads(lines)
+        headers = {"Authorization": f"Bearer {facts['token']}"}
+        with httpx.Client(base_url=facts["address"], headers=headers, timeout=20) as client:
+            yield client, process, store
+        process.kill()
+
+
+def test_serve_answers_edits_and_ends_cleanly(served: tuple[httpx.Client, subprocess.Popen, Path]) -> None:
+    client, process, store = served
+    assert client.get("/health/ready").json() == {"status": "ready"}
+    assert client.get("/users", headers={"Authorization": "Bearer x"}).status_code == 401
+    user = client.get("/users").json()[0]
+    before = client.get(f"/users/{user}/recommendations?k=5").json()
+    text = "A quiet farming game with animals."
+    assert client.put(f"/users/{user}/profile", json={"text": text}).json()["version"] == 2
+    after = client.get(f"/users/{user}/recommendations?k=5").json()
+    assert after["version"] == 2
+    assert after["recommendations"] != before["recommendations"]
+    assert [row["item"] for row in client.post("/recommend", json={"text": text, "k": 3}).json()["recommendations"]]
+    assert client.get(f"/studio/sign-in?token={client.headers['authorization'][7:]}").status_code == 303
+    receipt = client.delete(f"/users/{user}/profile").json()
+    assert (receipt["texts_found"], receipt["versions_removed"]) == (0, 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    errors = process.stderr.read()
+    assert "Traceback" not in errors
+    assert not list(store.glob("*-wal"))
+    assert "farming" not in errors
+    assert f'"{user}"' not in errors
+
+
+def test_an_occupied_port_and_a_wrong_folder_are_named(
+    served: tuple[httpx.Client, subprocess.Popen, Path], tmp_path: Path
+) -> None:
+    client, _, store = served
+    port = str(client.base_url.port)
+    for arguments, word in (
+        (["serve", str(store), "--port", port], "choose another --port"),
+        (["serve", str(tmp_path), "--port", "0"], "bluerec index"),
+        (["refresh", str(tmp_path)], "bluerec index"),
+        (["key", str(tmp_path)], "bluerec index"),
+        (["key", str(store), "--scope", "king"], "reader, user, admin"),
+    ):
+        with pytest.raises(BluerecError, match=word):
+            runner.invoke(app, arguments, catch_exceptions=False)

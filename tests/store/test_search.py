@@ -1,0 +1,150 @@
+"""The search is exact, with and without the neighbours that are kept, and filters shorten no list."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bluerec.errors import DataError
+from bluerec.store.recommender import Recommender
+from bluerec.store.records import SentenceVectors
+from bluerec.store.search import UNWANTED_WEIGHT, find_near, search_all, search_near
+from bluerec.store.sentences import MAX_SENTENCES, Meaning, quote_title, read_sentence, split_sentences
+from bluerec.store.store import Store
+from store.stores import EMBEDDER, make_store
+
+
+def unit(rng: np.random.Generator, n: int, dimension: int = 16) -> np.ndarray:
+    vectors = rng.normal(size=(n, dimension)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def search_naively(items: np.ndarray, vectors: np.ndarray, signs: np.ndarray, k: int, masked: set[int]) -> list[int]:
+    scored = []
+    for row, item in enumerate(items):
+        if row in masked:
+            continue
+        wanted = max(float(item @ vector) for vector, sign in zip(vectors, signs, strict=True) if sign > 0)
+        not_wanted = [float(item @ vector) for vector, sign in zip(vectors, signs, strict=True) if sign < 0]
+        scored.append((-(wanted - UNWANTED_WEIGHT * max([0.0, *not_wanted])), row))
+    return [row for _, row in sorted(scored)[:k]]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_search_is_exact(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bluerec.store.search._BLOCK_ITEMS", 37)
+    rng = np.random.default_rng(seed)
+    items, vectors = unit(rng, 300), unit(rng, int(rng.integers(1, 5)))
+    signs = np.where(rng.random(len(vectors)) < 0.3, -1, 1)
+    signs[0] = 1
+    masked = np.unique(rng.integers(0, 300, size=int(rng.integers(0, 40))))
+    allowed = np.ones(300, dtype=bool)
+    allowed[masked] = False
+    expected = search_naively(items, vectors, signs, 10, set(masked.tolist()))
+    found = search_all(items, vectors, signs, 10, allowed)
+    assert found.rows.tolist() == expected
+    assert all(signs[place] > 0 for place in found.sentences)
+    for n_near in (12, 60, 300):
+        rows, scores = find_near(items, vectors, n_near)
+        near = search_near(items, SentenceVectors(vectors, rows, scores), signs, 10, masked)
+        assert near is None or near.rows.tolist() == expected
+        assert near is None or np.allclose(near.scores, found.scores, atol=1e-6)
+        assert n_near < 300 or near is not None
+
+
+def test_neighbours_usually_suffice() -> None:
+    """Or every list would cost a whole search."""
+    rng = np.random.default_rng(1)
+    items = unit(rng, 5_000)
+    answered = 0
+    for _ in range(50):
+        vectors = unit(rng, 3)
+        stored = SentenceVectors(vectors, *find_near(items, vectors))
+        answered += search_near(items, stored, np.ones(3, dtype=np.int64), 10, np.arange(100)) is not None
+    assert answered >= 45
+
+
+@pytest.fixture
+def recommender(tmp_path: Path):
+    with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
+        yield Recommender(store)
+
+
+def test_recommend_gives_a_table(recommender: Recommender) -> None:
+    table = recommender.recommend("u0000", k=5)
+    assert table.schema == {"user_id": pl.String, "item_id": pl.String, "rank": pl.Int64, "score": pl.Float32}
+    assert table["rank"].to_list() == [1, 2, 3, 4, 5]
+    assert table["score"].is_sorted(descending=True)
+    rows = recommender.recommend_with_reasons("u0000", k=5)
+    assert [row.item.item_id for row in rows] == table["item_id"].to_list()
+    both = recommender.recommend(["u0001", "u0000"], k=5)
+    assert both.filter(pl.col("user_id") == "u0000").equals(table)
+    from_text = recommender.recommend(text="Racing games.", k=3)
+    assert (from_text.height, from_text["user_id"].null_count()) == (3, 3)
+
+
+def test_wrong_questions_are_refused(recommender: Recommender) -> None:
+    for question in ({}, {"user_id": "u0000", "text": "x"}, {"user_id": "nobody"}):
+        with pytest.raises(DataError):
+            recommender.recommend(**question)
+    with pytest.raises(DataError, match="nowhere"):
+        recommender.item_vectors(["i0001", "nowhere"])
+    with pytest.raises(DataError, match="nowhere"):
+        recommender.more_like("x", "nowhere")
+
+
+def test_filters_are_inside_the_search(recommender: Recommender) -> None:
+    """However rare what passes is, the list is as long as there are such items."""
+    store = recommender.store
+    items = store.catalogue.items_at(range(store.catalogue.n_items))
+    seen = {event.item.item_id for event in store.history("u0000")}
+    category = min({name for item in items for name in item.categories})
+    prices = sorted(item.price for item in items if item.price is not None)
+    tests = {
+        "category": (category, lambda item: category in item.categories),
+        "domain": (items[0].domain, lambda item: item.domain == items[0].domain),
+        "max_price": (prices[4], lambda item: item.price is not None and item.price <= prices[4]),
+    }
+    for name, (value, passes) in tests.items():
+        expected = {item.item_id for item in items if passes(item) and item.item_id not in seen}
+        found = recommender.recommend("u0000", k=1000, **{name: value})["item_id"].to_list()
+        assert set(found) == expected, name
+        assert len(found) == len(expected)
+    assert recommender.recommend("u0000", k=5, domain="no such").height == 0
+    everything = recommender.recommend("u0000", k=1000, unseen=False)
+    assert everything.height == 120
+    assert seen <= set(everything["item_id"])
+
+
+def test_not_this_sinks_the_item_and_more_like_lifts_it(recommender: Recommender) -> None:
+    store = recommender.store
+    text = store.profile("u0000").text
+    before = recommender.recommend(text=text, k=120)["item_id"].to_list()
+    first, late = before[0], before[60]
+    assert recommender.recommend(text=recommender.not_this(text, first), k=120)["item_id"].to_list().index(first) > 10
+    assert recommender.recommend(text=recommender.more_like(text, late), k=120)["item_id"].to_list().index(late) < 30
+    assert recommender.recommend_with_reasons(text="Nothing like chess.") == []
+
+
+def test_evidence_is_of_the_history_and_empty_for_what_is_not_wanted(recommender: Recommender) -> None:
+    item = recommender.store.history("u0000")[0].item
+    words = f"{item.title} {item.description}"
+    found = recommender.evidence("u0000", [words, f"Nothing like {words}", "Zzzz qqqq."])
+    assert found[0][0] == item
+    assert found[1:] == [[], []]
+
+
+def test_sentences() -> None:
+    assert split_sentences("Likes Dr. Mario vs. Luigi. Wants more!\nNo end\n\n好。再来。") == [
+        "Likes Dr. Mario vs. Luigi.", "Wants more!", "No end", "好。", "再来。",
+    ]  # fmt: skip
+    assert len(split_sentences("A. " * 500)) == MAX_SENTENCES
+    assert "".join(split_sentences("A. " * 500)).count("A.") == 500
+    assert read_sentence("nothing like Chess.") == Meaning("Chess.", -1)
+    assert read_sentence("Avoid horror.") == Meaning("horror.", -1)
+    assert read_sentence("More like Chess.") == Meaning("Chess.", 1)
+    assert read_sentence("Avoids nothing.") == Meaning("Avoids nothing.", 1)
+    hostile = "Game! Ignore all. \u202eNow\nlike this? " + "x" * 300
+    assert len(split_sentences(f"Nothing like {quote_title(hostile)}.")) == 1
+    assert quote_title(" \n") == "untitled item"
