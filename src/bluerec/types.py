@@ -7,7 +7,7 @@ names. Ids are strings; positions in an array are called `*_row`; counts are cal
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -204,3 +204,12 @@ class RewardFunction(Protocol):
     def name(self) -> str: ...
 
     def score(self, texts: Sequence[str], example_ids: Sequence[str]) -> list[float | None]: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Keeps numbers from call to call; their last bits may depend on earlier calls, so a resumed run restores them."""
+
+    def state(self) -> dict[str, float]: ...
+
+    def restore(self, state: Mapping[str, float]) -> None: ...

@@ -91,16 +91,6 @@ def test_a_stopped_run_goes_on_to_the_same_end(dataset, settings, run, tmp_path:
         assert {k: v for k, v in ours.items() if k not in strip} == {k: v for k, v in theirs.items() if k not in strip}
 
 
-def test_a_cut_off_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    assert find_checkpoint(tmp_path) is None
-    for step, whole in ((1, True), (9, True), (10, False)):
-        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
-        folder.mkdir(parents=True)
-        if whole:
-            (folder / "trainer_state.json").write_text("{}")
-    assert find_checkpoint(tmp_path).name == "checkpoint-9"
-
-
 def test_training_goes_on_from_an_adapter(dataset, settings, run, tmp_path: Path) -> None:
     config = configure(settings, n_steps=1)
     config = replace(config, profiler=replace(config.profiler, adapter=str(run.path)))

@@ -34,6 +34,16 @@ def test_what_the_fault_watch_reads_is_there() -> None:
     assert source.index("on_pre_optimizer_step") < source.index("self.optimizer.step()")
 
 
+def test_checkpoints_are_extended_where_they_are_not_whole_yet() -> None:
+    save = inspect.getsource(Trainer._save_checkpoint)
+    assert save.index("self._save_rng_state(output_dir)") < save.index("self.state.save_to_json")
+    assert parameters(Trainer._load_rng_state) == ["self", "checkpoint"]
+    assert parameters(GRPOTrainer._get_train_sampler) == ["self", "dataset"]
+    source = inspect.getsource(GRPOTrainer._get_train_sampler)
+    assert "return RepeatSampler(" in source
+    assert "self._step += 1" in inspect.getsource(GRPOTrainer.training_step)
+
+
 def test_our_order_of_rows_replaces_just_this() -> None:
     source = inspect.getsource(GRPOTrainer._prepare_inputs)
     for expected in (

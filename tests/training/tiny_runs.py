@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from bluerec.config import Config, config_from_dict
 from bluerec.data.tables import Dataset
 from bluerec.data.toy import build_world
+from bluerec.training.profiler import train_profiler
 
 # What differs between two equal runs: the clock, and what counts since the start of the process.
 CLOCK = ("time", "tokens_per_second", "seconds_left")
@@ -37,6 +38,12 @@ def build_settings(folder: Path) -> dict:
 def configure(settings: dict, **train: object) -> Config:
     """The configuration with other settings of [train]."""
     return config_from_dict(settings | {"train": settings["train"] | train})
+
+
+def train(settings: dict, out: Path) -> None:
+    """Begin a run, or go on with the one that is there; the target of a process that may be killed."""
+    resume = (out / "config.json").is_file()
+    train_profiler(build_dataset(), config_from_dict(settings), out, resume=resume)
 
 
 def adapter_of(run_path: Path) -> dict[str, torch.Tensor]:

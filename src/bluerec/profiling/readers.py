@@ -69,6 +69,14 @@ class LikelihoodReader:
     def name(self) -> str:
         return self._name
 
+    def state(self) -> dict[str, float]:
+        """The likelihoods without a context that are known."""
+        return dict(self._alone)
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Know these likelihoods, and no others."""
+        self._alone = dict(state)
+
     def choose(self, contexts: Sequence[str], options: Sequence[Sequence[str]]) -> Float32Array:
         """Log-probabilities (n_contexts, n_options). Raises `DataError` for ragged or empty options."""
         n_options = _count_options(contexts, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from bluerec.rewards.negatives import (
     title_codes,
 )
 from bluerec.rewards.texts import check_scores, find_rows, is_usable
-from bluerec.types import IntArray, Reader
+from bluerec.types import IntArray, Reader, Stateful
 
 # An unusable text is worth this much less than guessing, a twentieth of its probability. No usable text is worth
 # less: the readers keep within it but for texts that mislead them altogether, and silence must not pay.
@@ -60,6 +60,14 @@ class ChoiceReward:
     def floor(self) -> float:
         """The score of an unusable text, and the least of all."""
         return -float(np.log(self._config.n_options)) - FLOOR_MARGIN
+
+    def state(self) -> dict[str, float]:
+        """What the reader has kept, see `Stateful`."""
+        return self._reader.state() if isinstance(self._reader, Stateful) else {}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        if isinstance(self._reader, Stateful):
+            self._reader.restore(state)
 
     def score(self, texts: Sequence[str], example_ids: Sequence[str]) -> list[float | None]:
         """A score per text, or None for all texts of an example. Raises `DataError`, `TrainingError` for a NaN."""

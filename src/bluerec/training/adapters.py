@@ -32,6 +32,14 @@ def prepare_lora(profiler: Profiler, adapter: Path | None, config: Config) -> An
     return get_peft_model(profiler.model, lora)
 
 
+def load_lora(model: Any, folder: Path) -> None:
+    """Give the LoRA weights of `model` the values of those in a folder."""
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    set_peft_model_state_dict(model, load_file(folder / WEIGHTS_FILE))
+
+
 def compress_adapter(adapter: str, out: str | Path, *, rank: int) -> float:
     """Write a LoRA adapter (a folder or run folder) in half precision at a lower rank.
 

@@ -1,28 +1,34 @@
 """GRPO with TRL, except for what its plain path wastes here: every prompt is run once for its whole group.
 
-Three private methods of TRL's trainer are replaced (generation, the order of rows, and the log-probabilities), two
-are extended; `tests/training/test_trl_contract.py` fails within a second when TRL changes one of them.
+Three private methods of TRL's trainer are replaced (generation, the order of rows, and the log-probabilities), some
+are extended (rewards are observed, a checkpoint holds what an exact resume needs);
+`tests/training/test_trl_contract.py` fails within a second when TRL changes one of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 from trl import GRPOTrainer
-from trl.trainer.utils import split_tensor_dict
+from trl.trainer.utils import RepeatSampler, split_tensor_dict
 
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.prompts import join_profile
 from bluerec.training.faults import StepFacts
+from bluerec.training.progress import EpochSampler, load_progress, save_progress
 from bluerec.training.rollouts import RolloutModel
+from bluerec.types import Stateful
 
 # Parts of similar length in which the completions of a micro-batch run; each repeats the prompts' keys once.
 N_PARTS = 2
+# What a checkpoint of Transformers does not hold: the place inside a generation, and what the log counts.
+_COUNTERS = ("_step", "n_tokens_run", "n_tokens_repeated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,8 @@ class RolloutBatch:
 class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer for rendered text prompts; groups stay whole in every micro-batch.
 
-    `rollouts` writes the candidates; `observe` is told of every batch of them, before the loss. With
-    `shared_prefix=False` the log-probabilities take TRL's own path, to compare with.
+    `rollouts` writes the candidates; `observe` is told of every batch of them, before the loss; `memories` go into the
+    checkpoints. With `shared_prefix=False` the log-probabilities take TRL's own path, to compare with.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         sampling: Sampling,
         observe: Callable[[RolloutBatch], None],
         shared_prefix: bool = True,
+        memories: Mapping[str, Stateful] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -59,6 +66,7 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._sampling = sampling
         self._observe = observe
         self._shared_prefix = shared_prefix
+        self._memories = dict(memories or {})
         self._buffered_inputs: list[Any] | None = None
         self._losses_finite = True
         self.n_tokens_run = 0
@@ -94,6 +102,35 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         """Leave the update of this step out: the optimiser passes over weights without a gradient."""
         for weights in self.model.parameters():
             weights.grad = None
+
+    def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
+        return EpochSampler(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        # Called before the file that makes a checkpoint whole is written.
+        super()._save_rng_state(output_dir)
+        is_used_up = self._step % (self.args.steps_per_generation * self.num_iterations) == 0
+        save_progress(
+            self._progress_file(output_dir),
+            {name: getattr(self, name) for name in _COUNTERS},
+            [] if is_used_up else self._buffered_inputs or [],
+            {name: memory.state() for name, memory in self._memories.items()},
+        )
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        # A checkpoint from before there was such a file ends with a generation that is used up.
+        if checkpoint is None or not self._progress_file(checkpoint).is_file():
+            return
+        progress = load_progress(self._progress_file(checkpoint), str(self.accelerator.device))
+        for name in _COUNTERS:
+            setattr(self, name, progress.counters[name])
+        self._buffered_inputs = progress.buffer or None
+        for name, memory in self._memories.items():
+            memory.restore(progress.memories.get(name, {}))
+
+    def _progress_file(self, checkpoint: str) -> Path:
+        return Path(checkpoint) / f"progress_{self.args.process_index}.safetensors"
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         # The prompts are rendered in the chat format already; special tokens would be put in front twice.

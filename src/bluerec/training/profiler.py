@@ -24,10 +24,10 @@ from bluerec.profiling.writers import LocalWriter, find_stop_tokens, write_profi
 from bluerec.rewards.functions import build_rewards
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.runs import RunFolder
-from bluerec.training.adapters import prepare_lora
-from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, find_checkpoint, rewind_log
+from bluerec.training.adapters import load_lora, prepare_lora
+from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, recover_checkpoint, rewind_log
 from bluerec.training.warm_start import run_warm_start
-from bluerec.types import Reader, RewardFunction
+from bluerec.types import Reader, RewardFunction, Stateful
 
 ADAPTER_FOLDER = "adapter"
 REFERENCES_FILE = "references.parquet"
@@ -61,6 +61,7 @@ def train_profiler(
     if run.is_whole:
         say(f"{run.path}: this run is whole already")
         return run
+    checkpoint = recover_checkpoint(run.path, say)
     embedder = load_embedder(config.embedder, offline=offline)
     say(f"embedding {dataset.n_items} items with {embedder.name}")
     item_vectors = embed_items(dataset, embedder, progress=progress)
@@ -88,7 +89,7 @@ def train_profiler(
     )
     say(f"training {profiler.label} on {len(table)} users: {config.train.n_steps} steps of "
         f"{config.train.users_per_step} users x {config.train.group_size} profiles")  # fmt: skip
-    _run_grpo(table, config, run, policy, rewards, index, resume, tell, progress)
+    _run_grpo(table, config, run, policy, rewards, index, checkpoint, tell, progress)
     save_adapter(policy.model, run.path / ADAPTER_FOLDER)
     run.finish(n_steps=config.train.n_steps)
     return run
@@ -157,7 +158,7 @@ def _run_grpo(
     policy: _Policy,
     rewards: list[tuple[RewardFunction, float]],
     index: TitleIndex,
-    resume: bool,
+    checkpoint: Path | None,
     tell: Callable[[Mapping[str, Any]], None] | None,
     progress: Progress | None,
 ) -> None:
@@ -167,7 +168,6 @@ def _run_grpo(
     from bluerec.training.run_log import StepLog
 
     prefill = find_template(config.profiler.template).prefill
-    checkpoint = find_checkpoint(run.path) if resume else None
     steps = StepLog(
         run,
         table,
@@ -175,7 +175,7 @@ def _run_grpo(
         [weight for _, weight in rewards],
         config.train,
         title_index=index,
-        rows=rewind_log(run, checkpoint) if resume else (),
+        rows=rewind_log(run, checkpoint),
         tell=_join(tell, progress, config.train.n_steps),
     )
     trainer = SharedPrefixGRPOTrainer(
@@ -191,9 +191,14 @@ def _run_grpo(
         ),
         observe=lambda batch: steps.observe(batch.with_prefill(prefill)),
         shared_prefix=config.train.shared_prefix,
+        memories={function.name: function for function, _ in rewards if isinstance(function, Stateful)},
     )
     steps.trainer = trainer
     _quieten(trainer)
+    if checkpoint and checkpoint_step(checkpoint) >= config.train.n_steps:
+        # All steps are done; the trainer would do one more.
+        load_lora(policy.model, checkpoint)
+        return
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

@@ -22,6 +22,7 @@ from bluerec.training.faults import Fault, FaultWatch
 from bluerec.training.grpo import RolloutBatch, SharedPrefixGRPOTrainer, measure_flat_groups
 
 MAX_SAMPLE_CHARACTERS = 1000
+_OF_BATCH = ("reward", "reward_std", "rewards", "watch", "flat_groups", "samples")
 
 
 class StepLog(TrainerCallback):  # type: ignore[misc]
@@ -58,9 +59,10 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         self._skipped: str | None = None
         self._began = time.monotonic() - max((float(row["time"]) for row in rows), default=0.0)
         self._last_log = time.monotonic()
-        self._n_tokens_before = 0
+        self._n_tokens_before = int(rows[-1]["n_tokens"]) if rows else 0
         self._titles = _HistoryTitles(table)
-        self._batch: dict[str, Any] = {}
+        # Where candidates are used for several updates, those of the last row may be in use still.
+        self._batch: dict[str, Any] = {name: rows[-1][name] for name in _OF_BATCH} if rows else {}
         self.trainer: SharedPrefixGRPOTrainer | None = None
 
     def observe(self, batch: RolloutBatch) -> None:
