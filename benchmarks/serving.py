@@ -1,0 +1,263 @@
+"""How fast `bluerec serve` answers: stored profiles, free texts and edits, over HTTP on this machine.
+
+The store is synthetic: item vectors lie around those of real sentences (embedded with the real embedder), each user
+has two of these sentences and a history of twenty items. Requests come at a fixed rate whether or not earlier ones
+have been answered, and a delay counts from the moment at which a request was due; then as fast as they are answered.
+
+    python benchmarks/serving.py --seconds 60          # prints one JSON object
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import polars as pl
+
+from bluerec.config import EmbedderConfig
+from bluerec.data.tables import build_dataset
+from bluerec.profiling.embedders import load_embedder
+from bluerec.store.building import build_store
+
+KINDS = ["racing", "puzzle", "chess", "farming", "football", "golf", "dungeon", "card", "space", "train", "horror"]
+TRAITS = ["quiet", "fast", "short", "long", "cheap", "classic", "handheld", "online", "funny", "difficult", "Japanese"]
+ENDS = ["for two", "with friends", "with animals", "from the nineties", "for the evening", "with a story", "in cities"]
+N_EVENTS = 20
+NOISE = 1.0
+
+
+def make_store(folder: Path, n_items: int, n_users: int) -> float:
+    """Build the store; the seconds that it took."""
+    rng = np.random.default_rng(0)
+    sentences = [f"Likes {trait} {kind} games {end}." for trait in TRAITS for kind in KINDS for end in ENDS]
+    config = EmbedderConfig()
+    embedder = load_embedder(config)
+    begin = time.perf_counter()
+    centres = embedder.embed(sentences, "profile")
+    near = rng.integers(0, len(sentences), n_items)
+    vectors = centres[near] + NOISE * rng.standard_normal((n_items, embedder.dimension)).astype(np.float32) / np.sqrt(
+        embedder.dimension
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    titles = [f"{sentences[place][6:-1].capitalize()} {row}" for row, place in enumerate(near.tolist())]
+    items = pl.DataFrame({"item_id": [f"i{row:06d}" for row in range(n_items)], "title": titles}).with_columns(
+        description=pl.lit(""),
+        categories=pl.Series([[KINDS[row % len(KINDS)]] for row in range(n_items)], dtype=pl.List(pl.String)),
+        brand=pl.lit(None, pl.String),
+        price=pl.Series(rng.uniform(5, 80, n_items).round(2)),
+        domain=pl.lit("games"),
+    )
+    users = np.repeat(np.arange(n_users), N_EVENTS)
+    taken = np.concatenate([rng.choice(n_items, N_EVENTS, replace=False) for _ in range(n_users)])
+    events = pl.DataFrame(
+        {
+            "user_id": [f"u{user:05d}" for user in users],
+            "item_id": [f"i{row:06d}" for row in taken],
+            "timestamp": np.tile(np.arange(N_EVENTS), n_users) + 1_700_000_000,
+            "rating": rng.integers(1, 6, len(users)).astype(np.float32),
+        }
+    )
+    texts = [
+        " ".join(sentences[place] for place in rng.choice(len(sentences), 2, replace=False)) for _ in range(n_users)
+    ]
+    profiles = pl.DataFrame(
+        {"user_id": [f"u{user:05d}" for user in range(n_users)], "text": texts, "writer": "benchmark", "cutoff": 0}
+    )
+    build_store(folder, build_dataset(events, items), embedder, config, profiles=profiles, item_vectors=vectors)
+    return time.perf_counter() - begin
+
+
+class Connection:
+    """One kept-alive connection, so that the asker costs little."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._place = urlsplit(address)
+        self._token = token
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._place.hostname, self._place.port)
+        reader, writer = self._streams
+        content = json.dumps(body).encode() if body is not None else b""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._place.netloc}\r\nAuthorization: Bearer {self._token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        writer.write(head.encode() + content)
+        lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
+        length = next(int(line[15:]) for line in lines if line.lower().startswith(b"content-length:"))
+        return int(lines[0][9:12]), await reader.readexactly(length)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+
+
+Ask = Callable[[Connection], Awaitable[int]]
+
+
+def describe(delays: list[float], statuses: list[int], seconds: float) -> dict[str, Any]:
+    p50, p99 = np.percentile(delays, [50, 99]) if delays else (np.nan, np.nan)
+    return {
+        "requests": len(delays),
+        "per_second": round(len(delays) / seconds, 1),
+        "p50_ms": round(float(p50) * 1000, 1),
+        "p99_ms": round(float(p99) * 1000, 1),
+        "max_ms": round(max(delays) * 1000, 1),
+        "errors": sum(status != 200 for status in statuses),
+    }
+
+
+async def ask_at_rate(make: Callable[[], Connection], ask: Ask, rate: float, seconds: float) -> dict[str, Any]:
+    """So many requests a second, each on the connection that is free, or on a new one."""
+    free: list[Connection] = []
+    delays: list[float] = []
+    statuses: list[int] = []
+
+    async def one(due: float) -> None:
+        connection = free.pop() if free else make()
+        statuses.append(await ask(connection))
+        delays.append(time.perf_counter() - due)
+        free.append(connection)
+
+    begin, tasks = time.perf_counter(), []
+    for number in range(int(rate * seconds)):
+        due = begin + number / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        tasks.append(asyncio.create_task(one(due)))
+    await asyncio.gather(*tasks)
+    took = time.perf_counter() - begin
+    for connection in free:
+        connection.close()
+    return {"asked_per_second": rate, **describe(delays, statuses, took)}
+
+
+async def ask_without_pause(make: Callable[[], Connection], ask: Ask, n: int, seconds: float) -> dict[str, Any]:
+    """`n` askers, each of which asks again as soon as it is answered."""
+    delays: list[float] = []
+    statuses: list[int] = []
+    begin = time.perf_counter()
+
+    async def one() -> None:
+        connection = make()
+        while (now := time.perf_counter()) < begin + seconds:
+            statuses.append(await ask(connection))
+            delays.append(time.perf_counter() - now)
+        connection.close()
+
+    await asyncio.gather(*(one() for _ in range(n)))
+    return {"askers": n, **describe(delays, statuses, time.perf_counter() - begin)}
+
+
+async def measure(address: str, token: str, n_users: int, seconds: float) -> dict[str, Any]:
+    draw = random.Random(1)
+
+    def make() -> Connection:
+        return Connection(address, token)
+
+    async def stored(connection: Connection) -> int:
+        return (await connection.ask("GET", f"/users/u{draw.randrange(n_users):05d}/recommendations?k=10"))[0]
+
+    async def free_text(connection: Connection) -> int:
+        text = f"{draw.choice(TRAITS)} {draw.choice(KINDS)} games number {draw.random():.9f}, {draw.choice(ENDS)}."
+        return (await connection.ask("POST", "/recommend", {"text": text, "k": 10}))[0]
+
+    results: dict[str, Any] = {"free_text_first_s": await wait_for_text(make)}
+    await ask_without_pause(make, stored, 2, 2.0)
+    results["stored_profile"] = await ask_at_rate(make, stored, 200, seconds)
+    results["stored_profile_most"] = await ask_without_pause(make, stored, 8, seconds / 4)
+    results["free_text"] = await ask_at_rate(make, free_text, 30, seconds)
+    results["free_text_most"] = await ask_without_pause(make, free_text, 4, seconds / 4)
+    results["edit_to_list"] = await measure_edits(make(), draw, n_users)
+    return results
+
+
+async def wait_for_text(make: Callable[[], Connection]) -> float:
+    """Until the first free text is answered: the embedder is loaded beside the start."""
+    begin, connection = time.perf_counter(), make()
+    while (await connection.ask("POST", "/recommend", {"text": "Chess.", "k": 1}))[0] != 200:
+        await asyncio.sleep(0.1)
+    connection.close()
+    return round(time.perf_counter() - begin, 2)
+
+
+async def measure_edits(connection: Connection, draw: random.Random, n_users: int, n: int = 100) -> dict[str, Any]:
+    """From sending an edit to holding the list of the new version."""
+    delays: list[float] = []
+    for number in range(n):
+        user = f"/users/u{draw.randrange(n_users):05d}"
+        text = f"Wants {draw.choice(TRAITS)} {draw.choice(KINDS)} games only, number {number}. And chess."
+        begin = time.perf_counter()
+        saved = json.loads((await connection.ask("PUT", f"{user}/profile", {"text": text}))[1])
+        shown = json.loads((await connection.ask("GET", f"{user}/recommendations?k=10"))[1])
+        delays.append(time.perf_counter() - begin)
+        if shown["version"] != saved["version"]:
+            raise SystemExit(f"{user}: the list is that of version {shown['version']}, not {saved['version']}")
+    connection.close()
+    return describe(delays, [200] * n, sum(delays))
+
+
+def resident_mb(process: subprocess.Popen[str]) -> float:
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return round(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024, 1)
+
+
+def run(folder: Path, n_users: int, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bluerec", "serve", str(folder), "--port", "0", "--writer", "none", "--json"]
+    begin = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            lines = ""
+            while not lines.rstrip().endswith("}"):
+                lines += process.stdout.readline() if process.stdout else ""
+            facts = json.loads(lines)
+            asyncio.run(first_answer(facts))
+            start = time.perf_counter() - begin
+            results = asyncio.run(measure(facts["address"], facts["token"], n_users, seconds))
+            results["resident_mb"] = resident_mb(process)
+        finally:
+            process.terminate()
+    return {"start_s": round(start, 2), **results}
+
+
+async def first_answer(facts: dict[str, Any]) -> None:
+    """Until a list of a stored profile has come."""
+    connection = Connection(facts["address"], facts["token"])
+    status, _ = await connection.ask("GET", "/users/u00000/recommendations?k=10")
+    connection.close()
+    if status != 200:
+        raise SystemExit(f"the first list came with status {status}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement at a fixed rate")
+    parser.add_argument("--store", type=Path, help="keep the store here, or use the one that is there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.store or Path(temporary) / "store"
+        built = None if folder.exists() else round(make_store(folder, options.items, options.users), 1)
+        size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+        results = run(folder, options.users, options.seconds)
+    machine = {"cpus": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
+    facts = {"items": options.items, "users": options.users, "build_s": built, "store_mb": round(size, 1), **machine}
+    print(json.dumps({**facts, **results}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
