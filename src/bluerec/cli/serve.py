@@ -50,6 +50,7 @@ def serve_command(
     """
     try:
         import uvicorn
+        from threadpoolctl import threadpool_limits
 
         from bluerec.serving.api import build_app
         from bluerec.serving.keys import KeyRing, Scope
@@ -57,7 +58,12 @@ def serve_command(
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     begin = time.perf_counter()
-    with _listen(host, port) as listener, Store.open(folder, offline=offline) as store:
+    # One thread a request: threads that wait for each other cost more than they bring where requests come together.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        _listen(host, port) as listener,
+        Store.open(folder, offline=offline) as store,
+    ):
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)
         generate = None if writer == NO_WRITER else _one_by_one(make_writer(writer, adapter, offline=offline))
@@ -77,7 +83,8 @@ def _listen(host: str, port: int) -> Any:
     import socket
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, or asyncio leaves the delay of small packets on.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -104,10 +111,17 @@ def _warm(store: Store) -> None:
     def load() -> None:
         try:
             store.embedder.warm()
+            _use_one_thread()
         except BluerecError as error:
             console.fail(str(error))
 
     threading.Thread(target=load, name="embedder", daemon=True).start()
+
+
+def _use_one_thread() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
 
 
 def _tell(host: str, port: int, token: str, seconds: float, as_json: bool) -> None:
