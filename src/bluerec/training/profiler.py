@@ -16,7 +16,7 @@ from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError, MissingExtraError, ModelError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import embed_items, load_embedder
-from bluerec.profiling.models import Profiler, load_profiler, resolve_adapter, save_adapter
+from bluerec.profiling.models import NO_ADAPTER, Profiler, load_profiler, resolve_adapter, save_adapter
 from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.profiling.readers import LetterReader, LikelihoodReader
@@ -73,8 +73,10 @@ def train_profiler(
         shutil.copytree(adapter or "", run.path / ADAPTER_FOLDER)
         run.finish(n_steps=0)
         return run
+    references = _write_references(
+        table, partial(load, adapter=str(adapter) if adapter else NO_ADAPTER), config, run, say, progress
+    )
     profiler = load()
-    references = _write_references(table, profiler, config, run, say, progress)
     index = TitleIndex(dataset.titles)
     policy = _Policy(profiler, config, adapter)
     rewards = build_rewards(
@@ -136,9 +138,14 @@ class _Policy:
 
 
 def _write_references(
-    table: ExampleTable, profiler: Profiler, config: Config, run: RunFolder, say: Say, progress: Progress | None
+    table: ExampleTable,
+    load: Callable[[], Profiler],
+    config: Config,
+    run: RunFolder,
+    say: Say,
+    progress: Progress | None,
 ) -> dict[str, str]:
-    """Profiles of some train users by the profiler as it is before training, kept in the run folder."""
+    """Profiles of some train users by the profiler as this training finds it, kept in the run folder."""
     path = run.path / REFERENCES_FILE
     if path.exists():
         written = load_profiles(path)
@@ -146,6 +153,7 @@ def _write_references(
         say("writing reference profiles of other users")
         n_profiles = min(N_REFERENCE_PROFILES, 2 * config.embedding_reward.n_references)
         chosen = table.select("train", max_users=max(n_profiles, 2), seed=config.train.seed + 1)
+        profiler = load()
         writer = LocalWriter(profiler, config.profiler, seed=config.train.seed)
         written = write_profiles(chosen, writer, config.profiler, profiler.count_tokens, path, progress=progress)
     return dict(zip(written["example_id"], written["text"], strict=True))
