@@ -22,6 +22,7 @@ class Version:
     created_at: float
     edited: bool
     locked: tuple[str, ...]
+    offered: str | None = None
 
 
 @dataclass(frozen=True)
