@@ -1,7 +1,7 @@
 """The settings of a run: frozen dataclasses, read from TOML without tolerance for what they do not know.
 
-A recipe file holds any subset of the sections below; `--set section.key=value` overrides single values. The
-`trl` table passes to TRL's GRPOConfig as it is. `docs/config.md` is generated from the field texts here.
+A recipe file holds any subset of the sections of `bluerec.sections`; `--set section.key=value` overrides single
+values. The `trl` table passes to TRL's GRPOConfig as it is.
 """
 
 from __future__ import annotations
@@ -17,127 +17,46 @@ from pathlib import Path
 from typing import Any
 
 from bluerec.errors import ConfigError
+from bluerec.sections import (
+    FAULT_ACTIONS,
+    PRECISIONS,
+    RANK_MEASURES,
+    SFT_SOURCES,
+    STAGES,
+    ChoiceRewardConfig,
+    DataConfig,
+    EmbedderConfig,
+    EmbedderTrainingConfig,
+    EmbeddingRewardConfig,
+    GuardConfig,
+    LengthRewardConfig,
+    ProfilerConfig,
+    QualityRewardConfig,
+    RankingRewardConfig,
+    SftConfig,
+    TrainConfig,
+)
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-STAGES = ("sft", "grpo")
-SFT_SOURCES = ("composed",)
-FAULT_ACTIONS = ("stop", "skip")
-
-
-def _setting(default: Any, text: str) -> Any:
-    """A field with its default and the text that documents it."""
-    return field(default=default, metadata={"text": text})
-
-
-@dataclass(frozen=True, slots=True)
-class DataConfig:
-    """Which examples are used."""
-
-    protocol: str = _setting("leave-one-out", "how time is split: leave-one-out or global-time")
-    split_seed: int = _setting(0, "seed of the hash that puts users into train, validation and test")
-    max_users: int = _setting(0, "train on at most this many users (0: all train users)")
-
-
-@dataclass(frozen=True, slots=True)
-class ProfilerConfig:
-    """The language model that writes profiles, and what it is asked."""
-
-    model: str = _setting("SmolLM2-135M-Instruct", "embedded name, folder, or hub name of a causal chat model")
-    adapter: str = _setting("none", "folder of a LoRA adapter to start from, shipped (the one in the package), or none")
-    template: str = _setting("interests", "wording of the prompt, see bluerec.profiling.prompts")
-    max_events: int = _setting(12, "latest events of the history that the prompt shows")
-    max_prompt_tokens: int = _setting(384, "token budget of the prompt; the oldest events are dropped first")
-    max_new_tokens: int = _setting(48, "length limit of a profile in tokens")
-    temperature: float = _setting(0.0, "sampling temperature when writing; 0 is greedy")
-    dtype: str = _setting("float32", "precision when writing: float32, bfloat16 (faster where native), or auto")
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedderConfig:
-    """The model that maps profiles and items into one space."""
-
-    model: str = _setting("all-MiniLM-L6-v2", "embedded name, folder, or hub name of a sentence-transformers model")
-    instruction: str = _setting("", "put before profiles (never items) where the model was trained with one")
+__all__ = [
+    "ChoiceRewardConfig",
+    "Config",
+    "DataConfig",
+    "EmbedderConfig",
+    "EmbedderTrainingConfig",
+    "EmbeddingRewardConfig",
+    "GuardConfig",
+    "LengthRewardConfig",
+    "ProfilerConfig",
+    "QualityRewardConfig",
+    "RankingRewardConfig",
+    "SftConfig",
+    "TrainConfig",
+    "config_from_dict",
+    "load_config",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingRewardConfig:
-    """Bidirectional InfoNCE between the profile and the next item."""
-
-    weight: float = _setting(1.0, "weight in the sum of rewards; 0 only logs it")
-    temperature: float = _setting(0.05, "temperature of the softmax, in units of cosine")
-    item_to_profile: float = _setting(0.5, "share of the item-to-profile direction, 0 to 1")
-    n_random: int = _setting(192, "negatives drawn uniformly from the catalogue, per example")
-    n_popular: int = _setting(64, "negatives drawn by popularity, per example")
-    n_near: int = _setting(0, "negatives nearest to the history, never touched by the user, per example")
-    n_references: int = _setting(64, "profiles of other users that the item must prefer this one to")
-    bridge: float = _setting(0.0, "reward what the profile, with this weight, adds to the history vector; 0 is off")
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceRewardConfig:
-    """Multiple choice of the next item in text space, answered by a frozen language model."""
-
-    weight: float = _setting(0.5, "weight in the sum of rewards; 0 only logs it")
-    scoring: str = _setting("likelihood", "likelihood of the option's title given the profile, or letter")
-    n_options: int = _setting(4, "options, the next item included")
-    every: int = _setting(1, "score every n-th example only (others have no such reward)")
-
-
-@dataclass(frozen=True, slots=True)
-class GuardConfig:
-    """Penalties that keep profiles honest. Each is subtracted, weight times a share between 0 and 1."""
-
-    repetition: float = _setting(0.0, "weight of the share of repeated trigrams")
-    copying: float = _setting(0.0, "weight of the share of trigrams copied from titles in the history")
-    foreign_title: float = _setting(0.0, "weight of naming a catalogue title that is not in the history")
-    unfinished: float = _setting(0.0, "weight of ending at the length limit without an end")
-    invented_person: float = _setting(0.0, "weight of stating an age, sex, name or job")
-
-
-@dataclass(frozen=True, slots=True)
-class SftConfig:
-    """Supervised warm start: the profiler imitates profiles that are known to be good (stage sft)."""
-
-    source: str = _setting("composed", "what is imitated: composed (put together by rule from history and future)")
-    n_users: int = _setting(4000, "train users whose profiles are imitated")
-    n_epochs: int = _setting(1, "passes over them")
-    batch_size: int = _setting(32, "users in an optimiser step")
-    micro_batch_size: int = _setting(8, "users that pass through the loss at once; bounds memory")
-    learning_rate: float = _setting(5e-4, "peak learning rate; it falls as a cosine")
-    dtype: str = _setting("auto", "precision of the matrix products: float32, bfloat16, or auto (the faster)")
-    save_every: int = _setting(50, "steps between checkpoints")
-    log_every: int = _setting(5, "steps between rows of the log")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """The stages of a training with LoRA, and GRPO."""
-
-    stages: tuple[str, ...] = _setting(("grpo",), "what is done in turn: sft (see there), grpo")
-    seed: int = _setting(0, "the seed from which all others derive")
-    n_steps: int = _setting(100, "optimiser steps")
-    users_per_step: int = _setting(8, "users (prompts) in a step")
-    group_size: int = _setting(8, "candidate profiles per user (G)")
-    users_per_micro_batch: int = _setting(2, "users whose candidates pass through the loss at once; bounds memory")
-    learning_rate: float = _setting(1e-4, "peak learning rate of the adapter")
-    warmup_steps: int = _setting(5, "steps over which the learning rate rises")
-    schedule: str = _setting("constant_with_warmup", "learning-rate schedule, by Transformers' name")
-    temperature: float = _setting(1.0, "sampling temperature of the candidates")
-    top_p: float = _setting(1.0, "nucleus of the candidates")
-    kl: float = _setting(0.0, "weight of the KL divergence to the base model (TRL's beta)")
-    lora_rank: int = _setting(16, "rank of the adapter")
-    lora_alpha: int = _setting(32, "scale of the adapter is alpha divided by rank")
-    scale_rewards: str = _setting("group", "divide advantages by the deviation of the group, the batch, or none")
-    shared_prefix: bool = _setting(True, "run each prompt once for its whole group")
-    rollout_dtype: str = _setting("auto", "precision of the copy that samples: float32, bfloat16, or auto (the faster)")
-    save_every: int = _setting(10, "steps between checkpoints")
-    log_samples: int = _setting(2, "sampled profiles written to the log each step")
-    on_fault: str = _setting("stop", "a step that is not a number, or a collapse: stop, or skip its update")
-    max_skips: int = _setting(5, "updates in a row that may be skipped; one more stops the run")
-    flat_steps: int = _setting(10, "fault: steps in a row in which no group's rewards differ (0: off)")
-    runaway_length: float = _setting(0.5, "fault: rise in the share of candidates cut off at the length limit (0: off)")
-    entropy_drop: float = _setting(0.5, "fault: fall of the entropy within 20 steps, as a share (0: off)")
+REWARD_SECTIONS = ("embedding_reward", "choice_reward", "ranking_reward", "length_reward", "quality_reward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +68,12 @@ class Config:
     embedder: EmbedderConfig = field(default_factory=EmbedderConfig)
     embedding_reward: EmbeddingRewardConfig = field(default_factory=EmbeddingRewardConfig)
     choice_reward: ChoiceRewardConfig = field(default_factory=ChoiceRewardConfig)
+    ranking_reward: RankingRewardConfig = field(default_factory=RankingRewardConfig)
+    length_reward: LengthRewardConfig = field(default_factory=LengthRewardConfig)
+    quality_reward: QualityRewardConfig = field(default_factory=QualityRewardConfig)
     guards: GuardConfig = field(default_factory=GuardConfig)
     sft: SftConfig = field(default_factory=SftConfig)
+    embedder_training: EmbedderTrainingConfig = field(default_factory=EmbedderTrainingConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     trl: Mapping[str, Any] = field(default_factory=dict)
 
@@ -245,17 +168,9 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
     train, embedding, choice = config.train, config.embedding_reward, config.choice_reward
     return [
         *_stage_contradictions(config),
+        *_weight_contradictions(config),
         (train.group_size < 2, f"train.group_size={train.group_size}: GRPO compares candidates, use at least 2"),
         (train.n_steps < 1, f"train.n_steps={train.n_steps}: use at least 1"),
-        (
-            embedding.weight < 0 or choice.weight < 0,
-            "reward weights must not be negative: "
-            f"embedding_reward.weight={embedding.weight}, choice_reward.weight={choice.weight}",
-        ),
-        (
-            embedding.weight + choice.weight == 0,
-            "the reward weights sum to nothing; set embedding_reward.weight or choice_reward.weight",
-        ),
         (embedding.temperature <= 0, f"embedding_reward.temperature={embedding.temperature}: must be positive"),
         (not 0 <= embedding.item_to_profile <= 1, "embedding_reward.item_to_profile must lie between 0 and 1"),
         (embedding.bridge < 0, f"embedding_reward.bridge={embedding.bridge}: must not be negative; 0 is off"),
@@ -302,6 +217,7 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
 
 def _stage_contradictions(config: Config) -> list[tuple[bool, str]]:
     stages = config.train.stages
+    wanted = config.embedder_training
     return [
         (
             not stages or [stage for stage in STAGES if stage in stages] != list(stages),
@@ -316,6 +232,44 @@ def _stage_contradictions(config: Config) -> list[tuple[bool, str]]:
         (
             min(config.sft.n_users, config.sft.n_epochs, config.sft.batch_size, config.sft.save_every) < 1,
             "sft: n_users, n_epochs, batch_size and save_every must be at least 1",
+        ),
+        (config.sft.n_candidates < 2, f"sft.n_candidates={config.sft.n_candidates}: use at least 2"),
+        (config.train.rounds < 1, f"train.rounds={config.train.rounds}: use at least 1"),
+        (
+            "grpo" not in stages and ("embedder" in stages or config.train.rounds > 1),
+            f"train.stages={list(stages)!r}, train.rounds={config.train.rounds}: the embedder is trained for grpo, and "
+            "rounds are of grpo; add it to train.stages",
+        ),
+        (
+            min(wanted.n_users, wanted.batch_size) < 2 or wanted.n_epochs < 1,
+            "embedder_training: n_users and batch_size must be at least 2, n_epochs at least 1",
+        ),
+        (wanted.temperature <= 0, f"embedder_training.temperature={wanted.temperature}: must be positive"),
+    ]
+
+
+def _weight_contradictions(config: Config) -> list[tuple[bool, str]]:
+    rewards = {name: getattr(config, name) for name in REWARD_SECTIONS}
+    negative = [f"{name}.weight={its.weight}" for name, its in rewards.items() if its.weight < 0]
+    length, quality, ranking = config.length_reward, config.quality_reward, config.ranking_reward
+    return [
+        (bool(negative), f"reward weights must not be negative: {', '.join(negative)}"),
+        (
+            # Length alone says nothing of a user.
+            not negative and all(its.weight == 0 for name, its in rewards.items() if name != "length_reward"),
+            "the reward weights sum to nothing; set embedding_reward.weight or choice_reward.weight",
+        ),
+        (
+            ranking.measure not in RANK_MEASURES,
+            f"ranking_reward.measure={ranking.measure!r}: {', '.join(RANK_MEASURES)}",
+        ),
+        (
+            length.target_words < 1 or length.slope <= 0 or length.cap <= 0,
+            "length_reward: target_words must be at least 1, slope and cap positive",
+        ),
+        (
+            not 2 <= quality.n_grades <= 9 or quality.max_events < 1,
+            f"quality_reward.n_grades={quality.n_grades}: 2 to 9; max_events must be at least 1",
         ),
     ]
 

@@ -1,0 +1,173 @@
+"""The sections of a configuration: one frozen dataclass each, with the texts that `docs/config.md` is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+STAGES = ("sft", "embedder", "grpo")
+SFT_SOURCES = ("composed", "best-of-n")
+RANK_MEASURES = ("ndcg", "reciprocal")
+FAULT_ACTIONS = ("stop", "skip")
+
+
+def setting(default: Any, text: str) -> Any:
+    """A field with its default and the text that documents it."""
+    return field(default=default, metadata={"text": text})
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Which examples are used."""
+
+    protocol: str = setting("leave-one-out", "how time is split: leave-one-out or global-time")
+    split_seed: int = setting(0, "seed of the hash that puts users into train, validation and test")
+    max_users: int = setting(0, "train on at most this many users (0: all train users)")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilerConfig:
+    """The language model that writes profiles, and what it is asked."""
+
+    model: str = setting("SmolLM2-135M-Instruct", "embedded name, folder, or hub name of a causal chat model")
+    adapter: str = setting("none", "folder of a LoRA adapter to start from, shipped (the one in the package), or none")
+    template: str = setting("interests", "wording of the prompt, see bluerec.profiling.prompts")
+    max_events: int = setting(12, "latest events of the history that the prompt shows")
+    max_prompt_tokens: int = setting(384, "token budget of the prompt; the oldest events are dropped first")
+    max_new_tokens: int = setting(48, "length limit of a profile in tokens")
+    temperature: float = setting(0.0, "sampling temperature when writing; 0 is greedy")
+    dtype: str = setting("float32", "precision when writing: float32, bfloat16 (faster where native), or auto")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderConfig:
+    """The model that maps profiles and items into one space."""
+
+    model: str = setting("all-MiniLM-L6-v2", "embedded name, folder, or hub name of a sentence-transformers model")
+    instruction: str = setting("", "put before profiles (never items) where the model was trained with one")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRewardConfig:
+    """Bidirectional InfoNCE between the profile and the next item."""
+
+    weight: float = setting(1.0, "weight in the sum of rewards; 0 only logs it")
+    temperature: float = setting(0.05, "temperature of the softmax, in units of cosine")
+    item_to_profile: float = setting(0.5, "share of the item-to-profile direction, 0 to 1")
+    n_random: int = setting(192, "negatives drawn uniformly from the catalogue, per example")
+    n_popular: int = setting(64, "negatives drawn by popularity, per example")
+    n_near: int = setting(0, "negatives nearest to the history, never touched by the user, per example")
+    n_references: int = setting(64, "profiles of other users that the item must prefer this one to")
+    bridge: float = setting(0.0, "reward what the profile, with this weight, adds to the history vector; 0 is off")
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRewardConfig:
+    """Multiple choice of the next item in text space, answered by a frozen language model."""
+
+    weight: float = setting(0.5, "weight in the sum of rewards; 0 only logs it")
+    scoring: str = setting("likelihood", "likelihood of the option's title given the profile, or letter")
+    n_options: int = setting(4, "options, the next item included")
+    every: int = setting(1, "score every n-th example only (others have no such reward)")
+
+
+@dataclass(frozen=True, slots=True)
+class RankingRewardConfig:
+    """The place of the next item in the whole catalogue, ordered by closeness to the profile, history left out."""
+
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
+    measure: str = setting("ndcg", "ndcg: 1 / log2(1 + rank), or reciprocal: 1 / rank")
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRewardConfig:
+    """Pays for every word that a profile stays below a length, and takes for every word above it."""
+
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
+    target_words: int = setting(30, "a profile of this many words is worth 0")
+    slope: float = setting(0.05, "worth of a word less")
+    cap: float = setting(0.5, "the most that brevity is worth, and the most that length costs")
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRewardConfig:
+    """A frozen language model reads history and profile and grades the profile; its expected grade, 0 to 1."""
+
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
+    n_grades: int = setting(5, "grades from 1 to this, each one digit")
+    max_events: int = setting(8, "latest events of the history that the judge is shown")
+
+
+@dataclass(frozen=True, slots=True)
+class GuardConfig:
+    """Penalties that keep profiles honest. Each is subtracted, weight times a share between 0 and 1."""
+
+    repetition: float = setting(0.0, "weight of the share of repeated trigrams")
+    copying: float = setting(0.0, "weight of the share of trigrams copied from titles in the history")
+    foreign_title: float = setting(0.0, "weight of naming a catalogue title that is not in the history")
+    unfinished: float = setting(0.0, "weight of ending at the length limit without an end")
+    invented_person: float = setting(0.0, "weight of stating an age, sex, name or job")
+
+
+@dataclass(frozen=True, slots=True)
+class SftConfig:
+    """Supervised warm start: the profiler imitates profiles that are known to be good (stage sft)."""
+
+    source: str = setting(
+        "composed",
+        "what is imitated: composed (put together by rule from history and future) or best-of-n (of the profiler's own "
+        "candidates for a user the one with the highest rewards)",
+    )
+    n_candidates: int = setting(8, "candidates per user where the best of them is imitated; sampled as in [train]")
+    n_users: int = setting(4000, "train users whose profiles are imitated")
+    n_epochs: int = setting(1, "passes over them")
+    batch_size: int = setting(32, "users in an optimiser step")
+    micro_batch_size: int = setting(8, "users that pass through the loss at once; bounds memory")
+    learning_rate: float = setting(5e-4, "peak learning rate; it falls as a cosine")
+    dtype: str = setting("auto", "precision of the matrix products: float32, bfloat16, or auto (the faster)")
+    save_every: int = setting(50, "steps between checkpoints")
+    log_every: int = setting(5, "steps between rows of the log")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderTrainingConfig:
+    """Contrastive fine-tuning of the embedder on (current profile, next item) of train users (stage embedder)."""
+
+    n_users: int = setting(2000, "train users whose profiles are written for it, others in each round")
+    n_epochs: int = setting(1, "passes over them")
+    batch_size: int = setting(64, "pairs in a step; the other pairs are the negatives")
+    learning_rate: float = setting(2e-5, "peak learning rate; it rises over a tenth of the steps, then falls linearly")
+    temperature: float = setting(0.05, "temperature of the softmax, in units of cosine")
+    item_to_profile: bool = setting(True, "also let each item find its profile, not only each profile its item")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """The stages of a training with LoRA, and GRPO."""
+
+    stages: tuple[str, ...] = setting(("grpo",), "what is done in turn: sft and embedder (see there), grpo")
+    rounds: int = setting(1, "how often embedder and grpo are done in turn; n_steps is the length of one round")
+    seed: int = setting(0, "the seed from which all others derive")
+    n_steps: int = setting(100, "optimiser steps")
+    users_per_step: int = setting(8, "users (prompts) in a step")
+    group_size: int = setting(8, "candidate profiles per user (G)")
+    users_per_micro_batch: int = setting(2, "users whose candidates pass through the loss at once; bounds memory")
+    learning_rate: float = setting(1e-4, "peak learning rate of the adapter")
+    warmup_steps: int = setting(5, "steps over which the learning rate rises")
+    schedule: str = setting("constant_with_warmup", "learning-rate schedule, by Transformers' name")
+    temperature: float = setting(1.0, "sampling temperature of the candidates")
+    top_p: float = setting(1.0, "nucleus of the candidates")
+    kl: float = setting(0.0, "weight of the KL divergence to the base model (TRL's beta)")
+    lora_rank: int = setting(16, "rank of the adapter")
+    lora_alpha: int = setting(32, "scale of the adapter is alpha divided by rank")
+    scale_rewards: str = setting("group", "divide advantages by the deviation of the group, the batch, or none")
+    shared_prefix: bool = setting(True, "run each prompt once for its whole group")
+    rollout_dtype: str = setting("auto", "precision of the copy that samples: float32, bfloat16, or auto (the faster)")
+    save_every: int = setting(10, "steps between checkpoints")
+    log_samples: int = setting(2, "sampled profiles written to the log each step")
+    on_fault: str = setting("stop", "a step that is not a number, or a collapse: stop, or skip its update")
+    max_skips: int = setting(5, "updates in a row that may be skipped; one more stops the run")
+    flat_steps: int = setting(10, "fault: steps in a row in which no group's rewards differ (0: off)")
+    runaway_length: float = setting(0.5, "fault: rise in the share of candidates cut off at the length limit (0: off)")
+    entropy_drop: float = setting(0.5, "fault: fall of the entropy within 20 steps, as a share (0: off)")
