@@ -22,6 +22,14 @@ class ModelError(BluerecError):
     """A model or adapter cannot be found, loaded, or used with another."""
 
 
+class UnavailableError(ModelError):
+    """A model behind an endpoint does not answer at present; `retry_after` in seconds, 0 if nobody knows."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class TrainingError(BluerecError):
     """Training stopped itself: a loss or reward that is not a number, a collapse, a foreign checkpoint."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fastapi.testclient import TestClient
 
-from bluerec.errors import ModelError, StoreError
+from bluerec.errors import ModelError, StoreError, UnavailableError
 from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope, hash_token
 from bluerec.serving.limits import CONTENT_SECURITY_POLICY, Limits, RateLimiter
@@ -28,7 +28,12 @@ USER_CALLS = [
     ("GET", "/users/{}/context", None),
     ("DELETE", "/users/{}/profile", None),
 ]
-OTHER_CALLS = [("GET", "/users", None), ("POST", "/recommend", {"text": "Racing games."}), ("GET", "/metrics", None)]
+OTHER_CALLS = [
+    ("GET", "/users", None),
+    ("POST", "/recommend", {"text": "Racing games."}),
+    ("GET", "/queue", None),
+    ("GET", "/metrics", None),
+]
 
 
 def call(served: Served, method: str, path: str, body: object = None, headers: dict[str, str] | None = None):
@@ -261,3 +266,46 @@ def test_keys_are_kept_as_hashes_and_survive(tmp_path) -> None:
     (tmp_path / "keys.json").write_text('{"keys": [{"key_id": 1}]}')
     with pytest.raises(StoreError, match="make new ones"):
         KeyRing.open(tmp_path)
+
+
+def test_the_queue_waits_for_an_endpoint_that_does_not_answer() -> None:
+    store, keys = build_memory_store(), KeyRing()
+    admin = headers_of(keys, Scope.ADMIN)
+    calls: list[str] = []
+
+    def generate(user_id: str, events: object) -> tuple[str, str]:
+        calls.append(user_id)
+        if len(calls) == 1:
+            raise UnavailableError("the endpoint is being restarted", retry_after=0.1)
+        return "Quiet farming games.", "remote"
+
+    for user_id in ("u0001", "u0002"):
+        store.enqueue(user_id)
+    with TestClient(build_app(store, MemoryRecommender(store), keys, hosts=(), generate=generate)) as client:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not calls:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        waiting = client.get("/queue", headers=admin).json()
+        assert (waiting["queued"] + waiting["running"], waiting["failed"], waiting["generator"]) == (2, 0, "waiting")
+        while time.monotonic() < deadline and any(job.state != "done" for job in store.jobs()):
+            time.sleep(0.05)
+        assert calls == ["u0001", "u0001", "u0002"]  # first come, first served; nothing failed meanwhile
+        assert client.get("/queue", headers=admin).json()["generator"] == "ready"
+        assert client.get("/users/u0002/profile", headers=admin).json()["writer"] == "remote"
+
+
+def test_every_shape_is_described_by_examples(served: Served) -> None:
+    described = served.client.get("/openapi.json").json()
+    own = {name for name in described["components"]["schemas"] if "Validation" not in name}
+    for name in own:
+        for field, shape in described["components"]["schemas"][name]["properties"].items():
+            told = "examples" in shape or "items" in shape or "$ref" in shape or field.startswith("review_")
+            assert told, (name, field)
+    for path, verbs in described["paths"].items():
+        for method, verb in verbs.items():
+            assert verb["summary"], (method, path)
+            good = next(answer for status, answer in verb["responses"].items() if status.startswith("2"))
+            content = good.get("content", {}).get("application/json", {})
+            free = "additionalProperties" in content.get("schema", {})
+            assert path in ("/metrics", "/health/live", "/health/ready") or not free or content["example"], path

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Annotated
+
+import typer
 
 from bluerec.cli import console
 from bluerec.config import ProfilerConfig
 from bluerec.evaluation.template_profiles import TEMPLATE_WRITER, compose_profile
-from bluerec.types import Event, History
+from bluerec.types import Event, History, Prompt
 
 NO_WRITER = "none"
 Asked = Sequence[tuple[str, Sequence[Event]]]
 WriteMany = Callable[[Asked], Sequence[tuple[str, str]]]
-WRITER_HELP = "template (frequent words, no model), or a model: embedded name, folder or hub name."
+WRITER_HELP = (
+    "template (frequent words, no model), or a model: embedded name, folder, hub name, or its name at --endpoint."
+)
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="URL",
+        help="Let a server write: the address of an OpenAI-compatible API, like http://127.0.0.1:8000/v1. Histories "
+        "are sent there. Its key, if it wants one, is read from BLUEREC_ENDPOINT_KEY.",
+    ),
+]
 
 
-def make_writer(name: str, adapter: str | None, *, offline: bool) -> WriteMany:
+def make_writer(name: str, adapter: str | None, *, offline: bool, endpoint: str | None = None) -> WriteMany:
     """From users and their events to texts and the name of what wrote them; a model is loaded when first used."""
+    if endpoint is not None:
+        return _ask_endpoint(name, endpoint)
     if name == TEMPLATE_WRITER:
         return _write_by_rule
     loaded: list[WriteMany] = []
@@ -34,9 +51,21 @@ def _write_by_rule(asked: Asked) -> Sequence[tuple[str, str]]:
     return [(compose_profile(event.item for event in events), TEMPLATE_WRITER) for _, events in asked]
 
 
+def _ask_endpoint(name: str, url: str) -> WriteMany:
+    from bluerec.profiling.endpoint import KEY_VARIABLE, EndpointWriter, count_roughly
+
+    config = replace(ProfilerConfig(), model=name)
+    writer = EndpointWriter(url, name, config, key=os.environ.get(KEY_VARIABLE))
+
+    def write(asked: Asked) -> Sequence[tuple[str, str]]:
+        texts = writer.write(_render(asked, config, count_roughly))
+        return [(text, writer.name) for text in texts]
+
+    return write
+
+
 def _load(name: str, adapter: str | None, offline: bool) -> WriteMany:
     from bluerec.profiling.models import choose_adapter, load_profiler
-    from bluerec.profiling.prompts import render_prompt
     from bluerec.profiling.writers import LocalWriter
 
     config = replace(ProfilerConfig(), model=name)
@@ -44,11 +73,15 @@ def _load(name: str, adapter: str | None, offline: bool) -> WriteMany:
     writer = LocalWriter(profiler, config)
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:
-        histories = [
-            History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1)
-            for user, events in asked
-        ]
-        prompts = [render_prompt(history, config, profiler.count_tokens) for history in histories]
-        return [(text, writer.name) for text in writer.write(prompts)]
+        return [(text, writer.name) for text in writer.write(_render(asked, config, profiler.count_tokens))]
 
     return write
+
+
+def _render(asked: Asked, config: ProfilerConfig, count_tokens: Callable[[str], int]) -> list[Prompt]:
+    from bluerec.profiling.prompts import render_prompt
+
+    histories = [
+        History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1) for user, events in asked
+    ]
+    return [render_prompt(history, config, count_tokens) for history in histories]

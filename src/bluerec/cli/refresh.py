@@ -10,7 +10,7 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import WRITER_HELP, make_writer
+from bluerec.cli.generators import WRITER_HELP, EndpointOption, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import DataError
@@ -28,6 +28,7 @@ def refresh_command(
     adapter: Annotated[
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
+    endpoint: EndpointOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,8 +37,9 @@ def refresh_command(
     Run twice it changes nothing; killed, it goes on where it was. Sentences that a person wrote stay as they are.
     """
     table = _read_events(events) if events else None
+    write = make_writer(writer, adapter, offline=offline, endpoint=endpoint)
     with Store.open(folder, offline=offline) as store, console.progress("writing profiles") as progress:
-        done = refresh_store(store, make_writer(writer, adapter, offline=offline), table, progress=progress)
+        done = refresh_store(store, write, table, progress=progress)
     if as_json:
         console.print_json({"store": str(folder), **asdict(done)})
         return

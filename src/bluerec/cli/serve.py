@@ -15,7 +15,7 @@ from urllib.parse import quote
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import NO_WRITER, WRITER_HELP, make_writer
+from bluerec.cli.generators import NO_WRITER, WRITER_HELP, EndpointOption, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import BluerecError, ConfigError, MissingExtraError
@@ -41,6 +41,7 @@ def serve_command(
     adapter: Annotated[
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
+    endpoint: EndpointOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,7 +67,9 @@ def serve_command(
     ):
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)
-        generate = None if writer == NO_WRITER else _one_by_one(make_writer(writer, adapter, offline=offline))
+        generate = None
+        if writer != NO_WRITER:
+            generate = _one_by_one(make_writer(writer, adapter, offline=offline, endpoint=endpoint))
         hosts = () if host in _EVERYWHERE and not names else (*_LOOPBACK, host, *(names or ()))
         app = build_app(store, Recommender(store), kept, generate=generate, hosts=hosts)
         configure_logging()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import unquote
@@ -56,6 +57,7 @@ class Service:
     metrics: Metrics
     sessions: Sessions
     rates: RateLimiter
+    generator_state: Callable[[], str]
 
 
 def fail(status: int, code: str, message: str, retry_after: float | None = None) -> HTTPException:

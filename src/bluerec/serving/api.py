@@ -43,8 +43,9 @@ def build_app(
     limits = limits or Limits()
     metrics = Metrics()
     rates = RateLimiter(limits.requests_per_second, limits.burst)
-    service = Service(store, recommender, keys, limits, metrics, Sessions(), rates)
     worker = ProfileWorker(store, generate, metrics) if generate else None
+    state = (lambda: "waiting" if worker.is_waiting else "ready") if worker else (lambda: "none")
+    service = Service(store, recommender, keys, limits, metrics, Sessions(), rates, state)
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -17,12 +18,16 @@ from bluerec.serving.access import (
 )
 from bluerec.serving.ports import ProfileVersion
 from bluerec.serving.schemas import (
+    EXAMPLE_CONTEXT,
+    EXAMPLE_EXPORT,
+    EXAMPLE_RECEIPT,
     Failure,
     FreeText,
     InteractionsIn,
     JobOut,
     ProfileOut,
     ProfileText,
+    QueueOut,
     RecommendationsOut,
     RevertTo,
     show_job,
@@ -47,6 +52,10 @@ router = APIRouter(responses=ERRORS)
 K = Annotated[int, Query(ge=1, le=100, description="Length of the list.")]
 MaxPrice = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False, description="Only items up to this price.")]
 Label = Annotated[str | None, Query(min_length=1, max_length=200)]
+
+
+def _example(answer: Any) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": answer}}}}
 
 
 def require_profile(service: Service, user_id: str) -> ProfileVersion:
@@ -84,7 +93,11 @@ def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText) -> 
     return show_profile(user_id, save_text(service, user_id, body.text))
 
 
-@router.delete("/users/{user_id}/profile", summary="Delete the user: events, versions, vectors, keys")
+@router.delete(
+    "/users/{user_id}/profile",
+    summary="Delete the user: events, versions, vectors, keys",
+    responses=_example(EXAMPLE_RECEIPT),
+)
 def delete_profile(service: ServiceOf, user_id: UserToWrite) -> dict[str, Any]:
     """Answers with a receipt of what was searched and removed."""
     return delete_everything(service, user_id)
@@ -138,6 +151,18 @@ def get_job(service: ServiceOf, user_id: UserToRead) -> JobOut:
     return show_job(jobs[-1])
 
 
+@router.get("/queue", summary="How many profiles wait to be written")
+def get_queue(service: ServiceOf, _: ReaderOf) -> QueueOut:
+    states = Counter(job.state for job in service.store.jobs())
+    return QueueOut(
+        queued=states["queued"],
+        running=states["running"],
+        failed=states["failed"],
+        most=service.limits.max_queued,
+        generator=service.generator_state(),
+    )
+
+
 @router.get("/users/{user_id}/recommendations", summary="Items for the user, each with its reason")
 def recommend_to_user(
     service: ServiceOf,
@@ -156,16 +181,24 @@ def recommend_to_user(
 
 @router.post("/recommend", summary="Items for any text")
 def recommend_to_text(service: ServiceOf, _: PrincipalOf, body: FreeText) -> RecommendationsOut:
-    return show_list(None, list(service.recommender.recommend_with_reasons(text=body.text, k=body.k)))
+    filters = {"max_price": body.max_price, "domain": body.domain, "category": body.category}
+    wanted: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    return show_list(None, list(service.recommender.recommend_with_reasons(text=body.text, k=body.k, **wanted)))
 
 
-@router.get("/users/{user_id}/export", summary="Everything that is kept about the user")
+@router.get(
+    "/users/{user_id}/export", summary="Everything that is kept about the user", responses=_example(EXAMPLE_EXPORT)
+)
 def export(service: ServiceOf, user_id: UserToRead) -> dict[str, Any]:
     require_profile(service, user_id)
     return dict(service.store.export_user(user_id))
 
 
-@router.get("/users/{user_id}/context", summary="The profile as a quoted block for another model's prompt")
+@router.get(
+    "/users/{user_id}/context",
+    summary="The profile as a quoted block for another model's prompt",
+    responses=_example(EXAMPLE_CONTEXT),
+)
 def get_context(service: ServiceOf, user_id: UserToRead) -> dict[str, str]:
     return {"context": render_context(require_profile(service, user_id).text)}
 

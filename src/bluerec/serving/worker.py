@@ -1,7 +1,8 @@
 """Profiles written in the background: one thread takes jobs from the queue on disk, one at a time.
 
 A job that was running when the process died is taken up again: writing a profile twice does no harm. While the
-generator is slow or fails, recommendations go on with the last profile.
+generator is slow or fails, recommendations go on with the last profile. Where it does not answer at present, the queue
+waits for it; where it refuses one job, that job fails and the next one has its turn.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from bluerec.errors import BluerecError
+from bluerec.errors import BluerecError, UnavailableError
 from bluerec.serving.metrics import Metrics, log
 from bluerec.serving.ports import Job, ProfileStore
 from bluerec.types import Event
@@ -19,17 +20,19 @@ from bluerec.types import Event
 # From a user's events, oldest first, to a text and the name of what wrote it.
 Generate = Callable[[str, Sequence[Event]], tuple[str, str]]
 _IDLE_SECONDS = 0.2
+_LEAST_WAIT, _MOST_WAIT = 1.0, 30.0
 _FAILURES = (BluerecError, OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 
 class ProfileWorker:
-    """Writes what the queue asks for until it is stopped."""
+    """Writes what the queue asks for until it is stopped; `is_waiting` while the generator does not answer."""
 
     def __init__(self, store: ProfileStore, generate: Generate, metrics: Metrics) -> None:
         self._store = store
         self._generate = generate
         self._metrics = metrics
         self._stopping = threading.Event()
+        self.is_waiting = False
         self._thread = threading.Thread(target=self._run, name="profile-worker", daemon=True)
 
     @property
@@ -65,12 +68,24 @@ class ProfileWorker:
             if events:  # none: the user was deleted meanwhile
                 text, writer = self._generate(job.user_id, events)
                 self._store.save_written(job.user_id, text, writer, job.job_id)
+        except UnavailableError as error:
+            self._wait(error)
+            return
         except _FAILURES as error:
             failure = type(error).__name__
             log("profile was not written", level=logging.WARNING, exception=failure)
+        self.is_waiting = False
         try:
             self._store.finish_job(job.job_id, failure)
         except _FAILURES as error:
             log("job was not closed", level=logging.ERROR, exception=type(error).__name__)
         self._metrics.writing.observe(time.perf_counter() - begin)
         self._metrics.written.labels("failed" if failure else "done").inc()
+
+    def _wait(self, error: UnavailableError) -> None:
+        """Leave the job where it is; it is the next one again."""
+        if not self.is_waiting:
+            log("the generator does not answer; the queue waits", level=logging.WARNING)
+        self.is_waiting = True
+        self._metrics.written.labels("put off").inc()
+        self._stopping.wait(min(max(error.retry_after, _LEAST_WAIT), _MOST_WAIT))

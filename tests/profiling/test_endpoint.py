@@ -1,0 +1,198 @@
+"""A writer behind an OpenAI-compatible endpoint, over loopback: what is sent, what is tried again, what is spared."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from conformance import check_writer
+
+from bluerec.config import ProfilerConfig
+from bluerec.errors import ConfigError, ModelError, UnavailableError
+from bluerec.profiling.endpoint import Breaker, EndpointWriter, Patience, check_url, count_roughly
+from bluerec.types import Prompt
+
+QUICK = Patience(connect_seconds=0.5, answer_seconds=1.0, between_tries=0.01, n_failures=2, open_seconds=0.3)
+MESSAGES = ({"role": "system", "content": "You describe taste."}, {"role": "user", "content": "- Chess"})
+PROMPT = Prompt(MESSAGES, "This shopper likes", "interests", 1, 0)
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def complete(text: object) -> Answer:
+    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
+
+
+@dataclass
+class FakeServer:
+    """Keeps what it was sent; answers what `answers` says, the last one for ever."""
+
+    answers: list[Answer | Callable[[dict[str, Any]], Answer]] = field(
+        default_factory=lambda: [complete("Likes chess.")]
+    )
+    seen: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    fake = FakeServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            fake.seen.append((self.path, dict(self.headers), body))
+            planned = fake.answers.pop(0) if len(fake.answers) > 1 else fake.answers[0]
+            status, headers, content = planned(body) if callable(planned) else planned
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    fake.url = f"http://127.0.0.1:{httpd.server_port}/v1"
+    yield fake
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def writer(server: FakeServer) -> Iterator[EndpointWriter]:
+    made = EndpointWriter(server.url, "some-model", ProfilerConfig(), key="SECRET-1", patience=QUICK)
+    yield made
+    made.close()
+
+
+def test_it_keeps_what_every_writer_keeps(server: FakeServer, writer: EndpointWriter) -> None:
+    server.answers = [lambda body: complete("About " + body["messages"][-1]["content"])]
+    prompts = [Prompt(({"role": "user", "content": f"- game {n}"},), "", "open", 1, 0) for n in range(9)]
+    check_writer(writer, prompts)
+
+
+def test_what_is_sent(server: FakeServer, writer: EndpointWriter) -> None:
+    server.answers = [complete("<think>hm,\nchess?</think>\n\n This shopper\n likes chess. ")]
+    assert writer.write([PROMPT]) == ["This shopper likes chess."]
+    path, headers, body = server.seen[0]
+    assert (path, headers["Authorization"]) == ("/v1/chat/completions", "Bearer SECRET-1")
+    assert body["messages"][0] == MESSAGES[0]
+    assert body["messages"][1]["content"] == '- Chess Begin with the words "This shopper likes".'
+    assert (body["model"], body["max_tokens"], body["temperature"]) == ("some-model", 48, 0.0)
+    assert "SECRET" not in json.dumps(body) + writer.name
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_failure_that_passes_is_not_seen(server: FakeServer, writer: EndpointWriter, status: int) -> None:
+    server.answers = [(status, {"Retry-After": "0"}, b"busy"), (status, {}, b""), complete("Likes chess.")]
+    assert writer.write([PROMPT]) == ["Likes chess."]
+    assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("status", [307, 400, 401, 404, 422])
+def test_a_refusal_is_not_repeated_and_opens_nothing(server: FakeServer, writer: EndpointWriter, status: int) -> None:
+    server.answers = [(status, {"Location": "http://127.0.0.1:9/"}, b"SECRET of the server")]
+    for _ in range(4):
+        with pytest.raises(ModelError, match=f"status {status}") as error:
+            writer.write([PROMPT])
+        assert not isinstance(error.value, UnavailableError)
+        assert "SECRET" not in str(error.value)
+    assert len(server.seen) == 4
+    assert not writer.breaker.is_open
+
+
+@pytest.mark.parametrize(
+    "answer", [(200, {}, b"<html>"), (200, {}, b"[]"), complete(None), complete("  "), complete("<think>on and on")]
+)
+def test_an_answer_without_a_profile_is_named(server: FakeServer, writer: EndpointWriter, answer: Answer) -> None:
+    server.answers = [answer]
+    with pytest.raises(ModelError, match=r"wrote nothing|not that of a chat completion"):
+        writer.write([PROMPT])
+
+
+def test_a_flood_is_cut(server: FakeServer, writer: EndpointWriter) -> None:
+    server.answers = [complete("x" * 3_000_000)]
+    with pytest.raises(ModelError, match="larger than"):
+        writer.write([PROMPT])
+
+
+def test_a_hanging_server_is_not_waited_for_longer_than_said(server: FakeServer) -> None:
+    def hang(_: dict[str, Any]) -> Answer:
+        time.sleep(1.0)
+        return complete("Too late.")
+
+    server.answers = [hang]
+    patience = Patience(answer_seconds=0.2, n_tries=2, between_tries=0.01)
+    writer = EndpointWriter(server.url, "m", ProfilerConfig(), patience=patience)
+    begin = time.monotonic()
+    with pytest.raises(UnavailableError, match="ReadTimeout"):
+        writer.write([PROMPT])
+    assert 0.4 <= time.monotonic() - begin < 0.9
+    writer.close()
+
+
+def test_the_breaker_spares_the_endpoint_and_tries_again(server: FakeServer, writer: EndpointWriter) -> None:
+    server.answers = [(503, {}, b"")]
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="status 503"):
+            writer.write([PROMPT])
+    asked = len(server.seen)
+    assert asked == 2 * QUICK.n_tries
+    for _ in range(20):
+        with pytest.raises(UnavailableError, match="asked again later") as error:
+            writer.write([PROMPT])
+        assert 0 < error.value.retry_after <= QUICK.open_seconds
+    assert len(server.seen) == asked
+    server.answers = [complete("Likes chess.")]
+    time.sleep(QUICK.open_seconds)
+    assert writer.write([PROMPT]) == ["Likes chess."]
+    assert not writer.breaker.is_open
+
+
+def test_one_caller_tries_and_the_others_wait_for_what_it_finds() -> None:
+    now = 100.0
+    breaker = Breaker(2, 30.0, clock=lambda: now)
+    breaker.leave(failed=True)
+    breaker.enter()
+    breaker.leave(failed=True)
+    with pytest.raises(UnavailableError):
+        breaker.enter()
+    now += 31
+    breaker.enter()
+    with pytest.raises(UnavailableError):
+        breaker.enter()
+    breaker.leave(failed=True)
+    now += 29
+    with pytest.raises(UnavailableError):
+        breaker.enter()
+    now += 2
+    breaker.enter()
+    breaker.leave(failed=False)
+    breaker.enter()
+
+
+def test_nothing_listening_is_named(writer: EndpointWriter) -> None:
+    dead = EndpointWriter("http://127.0.0.1:9/v1/", "m", ProfilerConfig(), patience=QUICK)
+    with pytest.raises(UnavailableError, match="is the server running"):
+        dead.write([PROMPT])
+    dead.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "file:///etc/passwd", "http://", "http://u:p@h/v1", "http://h/v1?k=1"]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="--endpoint"):
+        check_url(url)
+
+
+def test_tokens_are_guessed_upwards() -> None:
+    assert [count_roughly(text) for text in ("", "a", "abcd", "abcde")] == [0, 1, 1, 2]
