@@ -19,6 +19,7 @@ from bluerec.rewards import choice, embedding, guards
 from bluerec.rewards.choice import ChoiceReward
 from bluerec.rewards.functions import build_rewards, score_profile
 from bluerec.rewards.negatives import NegativeSampler
+from bluerec.rewards.ranking import RankingReward
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.types import Reward, RewardFunction
 
@@ -38,15 +39,40 @@ def make_config(**sections: dict) -> Config:
     return config_from_dict(sections | {"embedding_reward": small | sections.get("embedding_reward", {})})
 
 
+# The rewards that are left out at weight 0.
+OPTIONAL = {
+    "ranking_reward": {"weight": 1.0},
+    "length_reward": {"weight": 1.0, "target_words": 8},
+    "quality_reward": {"weight": 1.0},
+}
+
+
+class WordJudge:
+    """Counts the words that a profile shares with the history: each makes one grade more as likely again."""
+
+    name = "words"
+
+    def grade(self, histories, texts, n_grades):
+        answers = []
+        for titles, text in zip(histories, texts, strict=True):
+            shared = len(set(" ".join(titles).lower().split()) & set(text.lower().strip(".").split()))
+            weights = [1.0 + shared * grade for grade in range(n_grades)]
+            answers.append([math.log(weight / sum(weights)) for weight in weights])
+        return np.array(answers, dtype=np.float32)
+
+
 def make_rewards(config: Config | None = None, table: ExampleTable = TABLE, **changes) -> dict[str, RewardFunction]:
-    parts = {"embedder": EMBEDDER, "item_vectors": ITEM_VECTORS, "reader": FakeReader(), "reference_texts": REFERENCES}
+    parts = {"embedder": EMBEDDER, "item_vectors": ITEM_VECTORS, "reader": FakeReader(), "judge": WordJudge(),
+             "reference_texts": REFERENCES}  # fmt: skip
     built = build_rewards(
         config or make_config(), table, **(parts | changes), title_index=TitleIndex(TABLE.dataset.titles)
     )
     return {function.name: function for function, _ in built}
 
 
-REWARDS = make_rewards() | {"bridge": make_rewards(make_config(embedding_reward={"bridge": 0.5}))["embedding"]}
+REWARDS = make_rewards(make_config(**OPTIONAL)) | {
+    "bridge": make_rewards(make_config(embedding_reward={"bridge": 0.5}))["embedding"]
+}
 ALL = pytest.mark.parametrize("name", sorted(REWARDS))
 
 
@@ -57,9 +83,10 @@ def batch(n_users: int = 5) -> tuple[list[str], list[str]]:
 
 def test_every_reward_is_built() -> None:
     assert set(REWARDS) == {
-        "embedding", "bridge", "choice", "guard_repetition", "guard_copying", "guard_foreign_title",
-        "guard_unfinished", "guard_invented_person",
+        "embedding", "bridge", "choice", "ranking", "length", "quality", "guard_repetition",
+        "guard_copying", "guard_foreign_title", "guard_unfinished", "guard_invented_person",
     }  # fmt: skip
+    assert set(make_rewards()) == set(REWARDS) - {"bridge", "ranking", "length", "quality"}
     assert all(isinstance(reward, RewardFunction) for reward in REWARDS.values())
 
 
@@ -78,7 +105,7 @@ def test_alone_in_a_batch_and_permuted_agree(name: str) -> None:
 @ALL
 def test_another_process_with_other_examples_agrees(name: str) -> None:
     """What a score is built from depends on the seed and the example, not on which others there are, or came first."""
-    wanted = make_config(embedding_reward={"bridge": 0.5 if name == "bridge" else 0.0})
+    wanted = make_config(**OPTIONAL, embedding_reward={"bridge": 0.5 if name == "bridge" else 0.0})
     turned = TABLE.take(np.arange(len(TABLE))[::-1])
     other = make_rewards(wanted, turned)["embedding" if name == "bridge" else name]
     texts, example_ids = batch()
@@ -86,7 +113,7 @@ def test_another_process_with_other_examples_agrees(name: str) -> None:
     np.testing.assert_allclose(other.score(texts[::-1], example_ids[::-1])[::-1], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["embedding", "bridge", "choice"])
+@pytest.mark.parametrize("name", ["embedding", "bridge", "choice", "ranking", "length", "quality"])
 def test_scores_vary_within_a_group(name: str) -> None:
     for example_id in TABLE.example_ids[:8]:
         scores = REWARDS[name].score(GROUP, [example_id] * len(GROUP))
@@ -195,6 +222,8 @@ def test_item_vectors_of_another_embedder_are_refused() -> None:
         make_rewards(embedder=HashingEmbedder(64))
     with pytest.raises(ConfigError, match="48 items"):
         make_rewards(item_vectors=ITEM_VECTORS[:-1])
+    with pytest.raises(ConfigError, match=r"ranking reward.*48 items"):
+        RankingReward(make_config().ranking_reward, TABLE, EMBEDDER, ITEM_VECTORS[:-1])
 
 
 def test_choices_hold_the_target_and_titles_that_differ() -> None:
@@ -273,6 +302,64 @@ def test_no_text_is_worth_less_than_silence_in_the_choice() -> None:
     assert reward.score(GROUP, TABLE.example_ids[:4]) == [reward.floor] * 4
 
 
+@pytest.mark.parametrize(
+    ("measure", "worth"), [("ndcg", lambda n: 1 / math.log2(1 + n)), ("reciprocal", lambda n: 1 / n)]
+)
+def test_the_ranking_reward_agrees_with_its_definition(measure: str, worth) -> None:
+    reward = make_rewards(make_config(ranking_reward={"weight": 1.0, "measure": measure}))["ranking"]
+    for row in range(6):
+        target, history = int(TABLE.target_rows[row]), set(TABLE.history_rows(row).tolist())
+        for text in GROUP:
+            profile = EMBEDDER.embed([text], "profile")[0].tolist()
+            cosines = [sum(x * y for x, y in zip(profile, item, strict=True)) for item in ITEM_VECTORS.tolist()]
+            rank = 1 + sum(
+                1
+                for item, cosine in enumerate(cosines)
+                if item != target and item not in history and cosine >= cosines[target] - 1e-6
+            )
+            assert reward.score([text], [TABLE.example_ids[row]]) == pytest.approx([worth(rank)])
+        assert reward.score([TABLE.dataset.titles[target], ""], [TABLE.example_ids[row]] * 2) == [1.0, 0.0]
+
+
+def test_brevity_pays_up_to_a_point_and_silence_does_not() -> None:
+    config = make_config(length_reward={"weight": 1.0, "target_words": 6, "slope": 0.1, "cap": 0.25})
+    texts = [
+        "one two three",
+        "one two three four five",
+        "one two three four five six seven",
+        "word " * 60,
+        "",
+        "two words",
+    ]
+    scores = make_rewards(config)["length"].score(texts, TABLE.example_ids[:6])
+    assert scores == pytest.approx([0.25, 0.1, -0.1, -0.25, -0.25, -0.25])
+
+
+def test_the_quality_reward_is_the_judges_expected_grade() -> None:
+    reward = REWARDS["quality"]
+    for row in range(4):
+        titles = [TABLE.dataset.titles[item] for item in TABLE.history_rows(row)]
+        for text in GROUP:
+            shared = len(set(" ".join(titles).lower().split()) & set(text.lower().strip(".").split()))
+            weights = [1.0 + shared * grade for grade in range(5)]
+            expected = sum(weight * grade / 4 for grade, weight in enumerate(weights)) / sum(weights)
+            assert reward.score([text], [TABLE.example_ids[row]]) == pytest.approx([expected], abs=1e-5)
+    assert reward.score(["", "two words"], TABLE.example_ids[:2]) == [0.0, 0.0]
+
+
+def test_a_judge_sees_the_latest_titles() -> None:
+    seen = []
+
+    class Listening(WordJudge):
+        def grade(self, histories, texts, n_grades):
+            seen.extend(histories)
+            return super().grade(histories, texts, n_grades)
+
+    config = make_config(quality_reward={"weight": 1.0, "max_events": 2})
+    make_rewards(config, judge=Listening())["quality"].score(GROUP[:1], TABLE.example_ids[:1])
+    assert seen == [[TABLE.dataset.titles[item] for item in TABLE.history_rows(0)[-2:]]]
+
+
 def test_guards_are_minus_the_shares_of_the_watch_list() -> None:
     title = TABLE.dataset.titles[TABLE.history_rows(0)[-1]]
     texts = {
@@ -327,10 +414,15 @@ class _Broken:
         answers[[context == GROUP[1] for context in contexts]] = np.nan
         return answers
 
+    def grade(self, histories, texts, n_grades):
+        answers = WordJudge().grade(histories, texts, n_grades)
+        answers[[text == GROUP[1] for text in texts]] = np.nan
+        return answers
 
-@pytest.mark.parametrize("name", ["embedding", "choice"])
+
+@pytest.mark.parametrize("name", ["embedding", "choice", "ranking", "quality"])
 def test_not_a_number_stops_the_training(name: str) -> None:
-    reward = make_rewards(embedder=_Broken(), reader=_Broken())[name]
+    reward = make_rewards(make_config(**OPTIONAL), embedder=_Broken(), reader=_Broken(), judge=_Broken())[name]
     assert reward.score(GROUP[:1], TABLE.example_ids[:1])
     with pytest.raises(TrainingError, match=rf"{name} reward: nan for example '{TABLE.example_ids[1]}'"):
         reward.score(GROUP[:2], TABLE.example_ids[:2])
@@ -364,6 +456,8 @@ def test_weights_and_absent_parts() -> None:
     assert "guard_foreign_title" in names
     with pytest.raises(ConfigError, match="no reading model"):
         build_rewards(make_config(), TABLE, EMBEDDER, ITEM_VECTORS, None, REFERENCES)
+    with pytest.raises(ConfigError, match="no judge"):
+        make_rewards(make_config(**OPTIONAL), judge=None)
 
 
 def test_score_profile_tells_every_reward() -> None:
@@ -386,6 +480,10 @@ def test_score_profile_tells_every_reward() -> None:
         ("embedding_reward", {"n_random": 0, "n_popular": 0, "n_near": 0}, "at least one negative"),
         ("embedding_reward", {"n_references": 0}, "n_references"),
         ("guards", {"copying": -1.0}, r"guards\.copying"),
+        ("ranking_reward", {"weight": -1.0}, r"ranking_reward\.weight"),
+        ("ranking_reward", {"measure": "mrr"}, "ndcg, reciprocal"),
+        ("length_reward", {"slope": 0.0}, "length_reward"),
+        ("quality_reward", {"n_grades": 10}, "n_grades"),
     ],
 )
 def test_settings_without_sense_are_refused(section: str, value: dict, message: str) -> None:
@@ -395,3 +493,12 @@ def test_settings_without_sense_are_refused(section: str, value: dict, message: 
 
 def test_the_default_config_has_no_bridge() -> None:
     assert EmbeddingRewardConfig().bridge == 0.0
+
+
+def test_weights_that_sum_to_nothing_are_refused() -> None:
+    nothing = {name: {"weight": 0.0} for name in ("embedding_reward", "choice_reward")}
+    with pytest.raises(ConfigError, match="sum to nothing"):
+        config_from_dict(nothing)
+    with pytest.raises(ConfigError, match="sum to nothing"):
+        config_from_dict(nothing | {"length_reward": {"weight": 1.0}})  # says nothing of the user
+    assert config_from_dict(nothing | {"quality_reward": {"weight": 1.0}})

@@ -8,12 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluerec.rewards.scoring import (
+    combine_in_groups,
+    expected_grade,
     fuse,
     info_nce,
     info_nce_bridge,
     info_nce_to_item,
     info_nce_to_profile,
+    ndcg_of_rank,
     normalise,
+    rank_target,
+    reciprocal_of_rank,
+    score_length,
     weigh_history,
 )
 
@@ -206,3 +212,69 @@ def test_the_history_is_weighed_by_recency() -> None:
     expected = np.array([1 / 3 - 1 / 2, 1.0]) / (1 / 3 + 1 / 2 + 1)
     np.testing.assert_allclose(weigh_history(items), expected, rtol=1e-6)
     np.testing.assert_allclose(weigh_history(items[:1]), EAST)
+
+
+def naive_rank(scores: list[float], target: int, hidden: set[int]) -> int:
+    rivals = [item for item in range(len(scores)) if item != target and item not in hidden]
+    return 1 + sum(1 for item in rivals if scores[item] >= scores[target] - 1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_ranks_agree_with_a_plain_loop(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    scores = generator.integers(0, 6, size=(5, 12)).astype(np.float32)  # many ties
+    targets = generator.integers(12, size=5)
+    hidden = generator.random((5, 12)) < 0.3
+    expected = [
+        naive_rank(row.tolist(), int(target), set(np.flatnonzero(mask)))
+        for row, target, mask in zip(scores, targets, hidden, strict=True)
+    ]
+    assert rank_target(scores, targets, hidden).tolist() == expected
+
+
+def test_what_a_rank_is_worth() -> None:
+    # With one relevant item the ideal gain is 1 / log2(2) = 1, so NDCG is the gain at the rank.
+    assert ndcg_of_rank(np.array([1, 2, 3, 7])) == pytest.approx([1.0, 1 / math.log2(3), 0.5, 1 / 3])
+    assert reciprocal_of_rank(np.array([1, 2, 4])).tolist() == [1.0, 0.5, 0.25]
+    constant = np.zeros((1, 9), dtype=np.float32)
+    assert rank_target(constant, np.array([0]), np.zeros((1, 9), dtype=bool)).tolist() == [9]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=6), st.integers(1, 60), st.floats(0.01, 1), st.floats(0.1, 3))
+def test_length_agrees_with_its_definition(n_words: list[int], target: int, slope: float, cap: float) -> None:
+    scores = score_length(np.array(n_words), target=target, slope=slope, cap=cap)
+    assert scores.tolist() == pytest.approx([max(-cap, min(cap, slope * (target - n))) for n in n_words])
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(2, 9))
+def test_the_expected_grade_is_a_mean(seed: int, n_grades: int) -> None:
+    shares = np.random.default_rng(seed).dirichlet(np.ones(n_grades), size=4)
+    naive = [sum(p * (grade - 1) / (n_grades - 1) for grade, p in enumerate(row, start=1)) for row in shares]
+    assert expected_grade(np.log(shares).astype(np.float32)) == pytest.approx(naive, abs=1e-5)
+    certain = np.log(np.eye(n_grades) + 1e-30)
+    assert expected_grade(certain) == pytest.approx(np.linspace(0, 1, n_grades), abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_rewards_are_combined_as_a_plain_loop_does(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    scores, weights = generator.normal(size=(12, 3)), np.array([1.0, 0.5, 2.0])
+    scores[:4, 1] = np.nan  # a reward that the first group lacks
+    scores[4:8, 2] = 0.3  # and one that says nothing in the second
+    expected = []
+    for start in (0, 4, 8):
+        group = scores[start : start + 4].tolist()
+        for row in group:
+            total = 0.0
+            for place, weight in enumerate(weights):
+                column = [other[place] for other in group]
+                mean = sum(column) / 4
+                deviation = math.sqrt(sum((value - mean) ** 2 for value in column) / 4)
+                if deviation > 1e-9:
+                    total += weight * (row[place] - mean) / deviation
+            expected.append(total)
+    assert combine_in_groups(scores, weights, 4) == pytest.approx(expected)

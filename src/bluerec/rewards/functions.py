@@ -10,10 +10,22 @@ from bluerec.errors import ConfigError
 from bluerec.rewards.choice import ChoiceReward
 from bluerec.rewards.embedding import EmbeddingReward
 from bluerec.rewards.guards import GuardReward, build_guards
+from bluerec.rewards.length import LengthReward
+from bluerec.rewards.quality import Judge, QualityReward
+from bluerec.rewards.ranking import RankingReward
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.types import Embedder, Float32Array, Reader, Reward, RewardFunction
 
-__all__ = ["ChoiceReward", "EmbeddingReward", "GuardReward", "build_rewards", "score_profile"]
+__all__ = [
+    "ChoiceReward",
+    "EmbeddingReward",
+    "GuardReward",
+    "LengthReward",
+    "QualityReward",
+    "RankingReward",
+    "build_rewards",
+    "score_profile",
+]
 
 
 def build_rewards(
@@ -24,18 +36,27 @@ def build_rewards(
     reader: Reader | None,
     reference_texts: Mapping[str, str],
     *,
+    judge: Judge | None = None,
     title_index: TitleIndex | None = None,
 ) -> list[tuple[RewardFunction, float]]:
-    """All rewards with their weights: embedding, choice, guards. A weight of 0 makes a reward a pure metric.
+    """All rewards with their weights: embedding, choice, ranking, length, quality, guards.
+
+    A weight of 0 makes the embedding, the choice and the guards pure metrics; the others are left out.
 
     `table` holds every example that will be scored, `item_vectors` (n_items, d) are the catalogue's by `embedder`,
     `reference_texts` are profiles of train users by example id, written before the training. Without a `reader`
-    there is no choice; `title_index` saves building one. Raises `ConfigError` where what a weight needs is missing.
+    there is no choice, without a `judge` no quality; `title_index` saves building one. Raises `ConfigError` where what
+    a weight needs is missing.
     """
     if reader is None and config.choice_reward.weight > 0:
         raise ConfigError(
             f"choice_reward.weight={config.choice_reward.weight}, but there is no reading model; "
             "give one, or set choice_reward.weight=0"
+        )
+    if judge is None and config.quality_reward.weight > 0:
+        raise ConfigError(
+            f"quality_reward.weight={config.quality_reward.weight}, but there is no judge; "
+            "give one, or set quality_reward.weight=0"
         )
     seed = config.train.seed
     embedding = EmbeddingReward(config.embedding_reward, table, embedder, item_vectors, reference_texts, seed=seed)
@@ -43,6 +64,13 @@ def build_rewards(
     if reader is not None:
         choice = ChoiceReward(config.choice_reward, table, reader, seed=seed)
         rewards.append((choice, config.choice_reward.weight))
+    if config.ranking_reward.weight > 0:
+        ranking = RankingReward(config.ranking_reward, table, embedder, item_vectors)
+        rewards.append((ranking, config.ranking_reward.weight))
+    if config.length_reward.weight > 0:
+        rewards.append((LengthReward(config.length_reward, table), config.length_reward.weight))
+    if judge is not None and config.quality_reward.weight > 0:
+        rewards.append((QualityReward(config.quality_reward, table, judge), config.quality_reward.weight))
     rewards.extend(build_guards(config.guards, table, title_index=title_index))
     return rewards
 

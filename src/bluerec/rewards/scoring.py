@@ -1,6 +1,6 @@
-"""How well a profile picks out the next item, and the item the profile: InfoNCE over arrays, nothing else.
+"""How well a profile picks out the next item, and the item the profile; ranks, lengths, grades: over arrays only.
 
-Bidirectional InfoNCE after BLUE (arXiv 2605.06981). Every score is a log-probability, at most 0, and `log(1 / n)`
+Bidirectional InfoNCE after BLUE (arXiv 2605.06981): such a score is a log-probability, at most 0, and `log(1 / n)`
 where nothing tells the true one from the n - 1 others. Vectors have norm 1, so a dot product is a cosine, and the
 `temperature` is in units of cosine.
 
@@ -13,9 +13,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bluerec.types import Float32Array
+from bluerec.types import Float32Array, IntArray
 
 Float64Array = NDArray[np.float64]
+# Scores closer than this are ties, as in the evaluation.
+TIE_MARGIN = 1e-6
 
 
 def info_nce_to_item(
@@ -100,6 +102,52 @@ def normalise(vectors: Float32Array) -> Float32Array:
     """Rows of norm 1; a zero row, which points nowhere, stays zero."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.where(norms == 0, 1.0, norms)).astype(np.float32)
+
+
+def rank_target(scores: Float32Array, targets: IntArray, hidden: NDArray[np.bool_]) -> IntArray:
+    """Rank (n,) of each target, 1 is best, among the items that are not hidden; ties count against it.
+
+    `scores` (n, n_items), `targets` (n,) are positions, `hidden` (n, n_items). The target itself is never hidden.
+    """
+    rows = np.arange(len(targets))
+    rivals = (scores >= scores[rows, targets][:, None] - TIE_MARGIN) & ~hidden
+    rivals[rows, targets] = False
+    return 1 + rivals.sum(axis=1)
+
+
+def ndcg_of_rank(ranks: IntArray) -> Float64Array:
+    """Normalised discounted cumulative gain (n,) where one item is relevant, without a cut: 1 / log2(1 + rank)."""
+    return np.asarray(1.0 / np.log2(1.0 + ranks))
+
+
+def reciprocal_of_rank(ranks: IntArray) -> Float64Array:
+    """1 / rank, (n,)."""
+    return np.asarray(1.0 / ranks)
+
+
+def score_length(n_words: IntArray, *, target: int, slope: float, cap: float) -> Float64Array:
+    """`slope` for each word below the target and minus `slope` for each above, (n,), within -cap and cap."""
+    return np.clip(slope * (target - np.asarray(n_words, dtype=np.float64)), -cap, cap)
+
+
+def expected_grade(log_probabilities: Float32Array) -> Float64Array:
+    """Mean grade (n,) from log-probabilities (n, n_grades), lowest grade first, as a share: 0 worst, 1 best."""
+    shares = np.linspace(0.0, 1.0, log_probabilities.shape[1])
+    return np.exp(np.asarray(log_probabilities, dtype=np.float64)) @ shares
+
+
+def combine_in_groups(scores: Float64Array, weights: Float64Array, group_size: int) -> Float64Array:
+    """One number (n,) for scores (n, n_rewards): each normalised within its group of rows, then weighted and summed.
+
+    What GRPO makes advantages of. NaN marks a reward that the whole group lacks; one that does not vary adds nothing.
+    """
+    groups = scores.reshape(-1, group_size, scores.shape[1])
+    centred = groups - groups.mean(axis=1, keepdims=True)
+    deviations = groups.std(axis=1, keepdims=True)
+    varies = deviations > 1e-9
+    normalised = np.where(varies, centred / np.where(varies, deviations, 1.0), 0.0)
+    combined: Float64Array = normalised.reshape(scores.shape) @ weights
+    return combined
 
 
 def _dot(left: Float32Array, right: Float32Array) -> Float32Array:
