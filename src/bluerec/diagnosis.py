@@ -24,7 +24,7 @@ Status = Literal["ok", "warning", "fault"]
 
 # What the demo needs beyond the core, by the extra that brings it.
 PACKAGES = {
-    "core": ("numpy", "polars", "rich", "typer", "jinja2"),
+    "core": ("numpy", "polars", "rich", "typer", "jinja2", "phonenumbers", "python-stdnum"),
     "models": ("torch", "transformers", "sentence-transformers", "peft", "safetensors", "gguf"),
     "train": ("trl", "accelerate", "datasets"),
 }

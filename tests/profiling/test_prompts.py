@@ -1,11 +1,16 @@
 """Prompts: what reaches the model, within the budget, and never as a command of the chat format."""
 
+import hashlib
+from pathlib import Path
+
 import pytest
 import tiny_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluerec.config import ProfilerConfig
+from bluerec.data.histories import split_examples
+from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError
 from bluerec.profiling.prompts import TEMPLATES, encode_prompt, join_profile, render_prompt
 from bluerec.types import Event, History, Interaction, Item
@@ -112,3 +117,36 @@ def test_no_prompt_exceeds_its_budget_and_later_events_change_nothing(titles, bu
     extended = make_history([*titles, later])
     cut = History("u", extended.events[:-1], len(titles))
     assert render_prompt(cut, config, count_words) == prompt
+
+
+def test_personal_data_of_reviews_reaches_neither_model_nor_profile() -> None:
+    secret = "Mail joe.doe@mail.com or call (415) 555-2671"
+    history = make_history(["Doom"], review_title=f"{secret}, good game")
+    content = render_prompt(history, ProfilerConfig(), count_words).messages[1]["content"]
+    assert "- Doom: Mail [removed] or call [removed], good game" in content
+    assert join_profile("This shopper likes", f" games. {secret}") == (
+        "This shopper likes games. Mail [removed] or call [removed]"
+    )
+
+
+@given(st.lists(st.text(max_size=80) | st.just("joe@mail.com 4111 1111 1111 1111"), min_size=1, max_size=5))
+@settings(max_examples=50, deadline=None)
+def test_without_reviews_nothing_is_taken_out(titles: list[str]) -> None:
+    """A trained adapter has seen these prompts: what is done to reviews must not touch titles."""
+    prompt = render_prompt(make_history(titles), ProfilerConfig(max_prompt_tokens=10_000), count_words)
+    lines = prompt.messages[1]["content"].splitlines()[1:-2]
+    assert "[removed]" not in "".join(lines) or "[removed]" in "".join(titles)
+    printable = [" ".join("".join(c if c.isprintable() else " " for c in title).split()) for title in titles]
+    assert all(
+        title in line or len(title) > 80 for title, line in zip(printable, lines, strict=True) if "<" not in title
+    )
+
+
+def test_prompts_of_titles_alone_are_the_same_bytes_as_ever(real_data: Path) -> None:
+    """The shipped adapter was trained on these prompts; whoever changes them trains it anew."""
+    table = split_examples(load_dataset(real_data / "games")).select("all", max_users=2_000)
+    digest = hashlib.blake2b(digest_size=16)
+    for example in table.examples(last=ProfilerConfig().max_events):
+        prompt = render_prompt(example.history, ProfilerConfig(), count_words)
+        digest.update(prompt.messages[1]["content"].encode() + b"\0")
+    assert digest.hexdigest() == "78e213dd6fd2de9b21bf352c64cd157f"

@@ -1,4 +1,4 @@
-"""Texts of the sources made plain: no HTML, no entities, no control characters, one line, a bounded length.
+"""Texts of the sources made plain: no HTML, no entities, no control or hidden characters, one line, bounded in length.
 
 What a text says is left alone, also where it is an instruction to a language model: that is a matter of the
 prompt. Cleaning a clean text changes nothing.
@@ -11,6 +11,8 @@ import re
 
 import polars as pl
 
+from bluerec.data.hidden_characters import HIDDEN_CLASS, strip_hidden
+
 # Longer than any review that is read; what lies beyond is cut off before anything looks at it.
 MAX_TEXT_CHARACTERS = 20_000
 
@@ -19,6 +21,8 @@ _INVISIBLE = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.IGNORECAS
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);")
 _MARKUP = r"</?[A-Za-z!][^<>]*>|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);"
+# What `strip_hidden` may change: characters that do not show, and the beginnings of terminal sequences.
+_HIDDEN = f"[\x1b\x90\x98\x9b\x9d-\x9f{HIDDEN_CLASS}]"
 # What most marked texts of shops hold and nothing else; replacing these at once spares Python the most of its work.
 _FREQUENT = {
     "<br />": " ",
@@ -38,10 +42,11 @@ _UNEVEN = rf"[{_BLANK}&&[^ ]]|  |^ | $"
 def strip_markup(text: str) -> str:
     """The text without tags, comments, scripts and styles, its entities resolved, until nothing of it is left.
 
-    What is doubly escaped (`&amp;lt;b&amp;gt;`) is therefore resolved too.
+    What is doubly escaped (`&amp;lt;b&amp;gt;`) is therefore resolved too; hidden characters go with it, because an
+    entity can be one.
     """
     while True:
-        plain = _ENTITY.sub(_resolve, _TAG.sub(" ", _INVISIBLE.sub(" ", text)))
+        plain = strip_hidden(_ENTITY.sub(_resolve, _TAG.sub(" ", _INVISIBLE.sub(" ", text))))
         if plain == text:
             return text
         text = plain
@@ -53,6 +58,10 @@ def clean_texts(texts: pl.Series) -> tuple[pl.Series, int]:
     Returns also how many held markup.
     """
     texts = texts.str.slice(0, MAX_TEXT_CHARACTERS)
+    hidden = texts.str.contains(_HIDDEN).fill_null(False)
+    if hidden.any():
+        shown = [strip_hidden(text) for text in texts.filter(hidden)]
+        texts = texts.scatter(hidden.arg_true(), pl.Series(shown, dtype=pl.String()))
     marked = texts.str.contains(_MARKUP).fill_null(False)
     if marked.any():
         texts = texts.scatter(marked.arg_true(), _strip_all(texts.filter(marked)))

@@ -2,7 +2,8 @@
 
 Titles, categories and reviews come from strangers. They are quoted as data: one line each, cut, and without any mark
 that a chat model could take for the end of a turn. A title that says "ignore the above" still reaches the model as a
-title; what it can do there is bounded by the profile's length and seen in the profile.
+title; what it can do there is bounded by the profile's length and seen in the profile. Personal data that people left
+in reviews (e-mail addresses, phone numbers, cards, ...) is taken out before a model reads it, and out of what it wrote.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bluerec.config import ProfilerConfig
+from bluerec.data.hidden_characters import strip_hidden
+from bluerec.data.personal_data import strip_personal_data
 from bluerec.errors import ConfigError, ModelError
 from bluerec.types import Event, History, Message, Prompt
 
 MAX_TITLE_CHARACTERS = 100
 MAX_REVIEW_CHARACTERS = 120
+# What lies beyond in a review is not looked at: the rest is cut off in any case.
+_MAX_READ_CHARACTERS = 1_000
 MAX_CATEGORIES = 2
 # Marks of chat formats (ChatML, Llama, Gemma, ...), whatever the tokenizer at hand knows.
 _CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>|</?(?:s|bos|eos|pad|start_of_turn|end_of_turn)>|\[/?INST\]", re.IGNORECASE)
@@ -105,8 +110,11 @@ def encode_prompt(prompt: Prompt, tokenizer: Any) -> list[int]:
 
 
 def join_profile(prefill: str, continuation: str) -> str:
-    """The profile: what was put into the model's mouth and what it went on to say, on one line."""
-    return " ".join(f"{prefill}{continuation}".split())
+    """The profile: what was put into the model's mouth and what it went on to say, on one line.
+
+    Every profile that a model wrote passes here, in training, in batches and in the service.
+    """
+    return strip_personal_data(" ".join(strip_hidden(f"{prefill}{continuation}").split()))
 
 
 def find_template(name: str) -> Template:
@@ -124,8 +132,12 @@ def _render_event(event: Event) -> str:
         line += f" ({', '.join(categories)})"
     if interaction.rating is not None:
         line += f", rated {interaction.rating:g}"
-    review = _quote(interaction.review_title or interaction.review_text or "", MAX_REVIEW_CHARACTERS)
+    review = _quote(_read_review(interaction.review_title or interaction.review_text or ""), MAX_REVIEW_CHARACTERS)
     return f"{line}: {review}" if review else line
+
+
+def _read_review(text: str) -> str:
+    return strip_personal_data(strip_hidden(text[:_MAX_READ_CHARACTERS])) if text else ""
 
 
 def _quote(text: str, n_characters: int) -> str:

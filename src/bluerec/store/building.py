@@ -23,13 +23,14 @@ from bluerec.store.search import MAX_ITEMS
 from bluerec.store.sentences import split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import (
+    accept_written,
     add_user,
     append_version,
+    clean_item,
     clean_row,
     insert_events,
     next_version,
     replace_vectors,
-    require_text,
     save_facts,
     update_digest,
     written_by,
@@ -141,7 +142,7 @@ def _save_vectors(
 
 
 def _insert_items(writer: Any, dataset: Dataset) -> None:
-    rows = (pack_item(row, dataset.item(row)) for row in range(dataset.n_items))
+    rows = (pack_item(row, clean_item(dataset.item(row))) for row in range(dataset.n_items))
     writer.executemany(f"INSERT INTO items VALUES ({place_holders(range(9))})", rows)
 
 
@@ -212,7 +213,7 @@ def _latest_profiles(profiles: pl.DataFrame | None) -> dict[str, tuple[str, str]
 
 
 def _make_version(profile: tuple[str, str]) -> StoredVersion:
-    text = require_text(profile[0])
+    text = accept_written(profile[0])
     return next_version(None, text, split_sentences(text), ())
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from bluerec.data.tables import INTERACTIONS_SCHEMA
 from bluerec.errors import DataError
 from bluerec.store.store import Store
+from bluerec.store.transactions import clean_row
 from bluerec.types import Event, Interaction
 
 # From a user's events, oldest first, to a text and the name of what wrote it: many users at once.
@@ -67,5 +68,6 @@ def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
     usable = table.filter(pl.col("item_id").is_in(list(known)))
     n_added = 0
     for (user_id,), rows in usable.group_by("user_id", maintain_order=True):
-        n_added += store.add_events(str(user_id), [Interaction(**row) for row in rows.iter_rows(named=True)])
+        new = [Interaction(**clean_row(row)) for row in rows.iter_rows(named=True)]
+        n_added += store.add_events(str(user_id), new)
     return n_added, usable.height - n_added, table.height - usable.height

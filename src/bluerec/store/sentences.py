@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bluerec.data.hidden_characters import strip_hidden
+
 # More vectors than this would make one profile as dear as a crowd; what follows stays together as the last sentence.
 MAX_SENTENCES = 48
 MAX_TITLE_CHARACTERS = 100
@@ -13,10 +15,7 @@ _NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("Dr", "Mr", "Ms", "Mrs", "S
 _END = re.compile(rf"(?<=[.!?]){_NO_END}\s+|(?<=[。！？])|\n+")
 _UNWANTED = re.compile(r"^(?:nothing like|no more|not interested in|avoid)\s+", re.IGNORECASE)
 _WANTED = re.compile(r"^more like\s+", re.IGNORECASE)
-# Control characters, marks that turn the direction of writing, tags, zero-width characters except the two joiners.
-_UNSHOWN = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
-)
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,13 @@ class Meaning:
 
 def clean_text(text: str) -> str:
     """The text without characters that do not show, line breaks kept; surrogates that are alone become `?`."""
-    plain = text.replace("\r\n", "\n").replace("\t", " ").replace("\r", "\n")
-    return _UNSHOWN.sub("", plain).encode("utf-8", "replace").decode("utf-8").strip()
+    plain = strip_hidden(text).replace("\r\n", "\n").replace("\t", " ").replace("\r", "\n")
+    return _CONTROL.sub("", plain).encode("utf-8", "replace").decode("utf-8").strip()
+
+
+def clean_line(text: str) -> str:
+    """The same on one line."""
+    return " ".join(clean_text(text).split())
 
 
 def split_sentences(text: str) -> list[str]:
@@ -85,8 +89,7 @@ def join_sentences(sentences: Sequence[str]) -> str:
 
 def quote_title(title: str) -> str:
     """A title as part of one sentence: one line, cut, and nothing in it that ends a sentence."""
-    flat = " ".join(clean_text(title).split())
-    flat = re.sub(r"[.!?]+(?=\s|$)|[。！？]", "", flat)
+    flat = re.sub(r"[.!?]+(?=\s|$)|[。！？]", "", clean_line(title))
     if len(flat) > MAX_TITLE_CHARACTERS:
         flat = flat[:MAX_TITLE_CHARACTERS].rsplit(" ", 1)[0]
     return flat.strip() or "untitled item"

@@ -38,6 +38,7 @@ from bluerec.store.search import find_near
 from bluerec.store.sentences import find_locked, join_sentences, merge_offer, read_sentence, split_sentences
 from bluerec.store.transactions import (
     NO_HISTORY,
+    accept_written,
     add_user,
     append_version,
     clean_row,
@@ -160,7 +161,7 @@ class Store:
         With `job_id` the job must still be there: the text of a user who was deleted meanwhile is refused with
         `StoreError`, and the history counts as seen that was there when the job was taken.
         """
-        text = require_text(text)
+        text = accept_written(text)
         last = self.profile(user_id)
         while True:
             offered = split_sentences(text)

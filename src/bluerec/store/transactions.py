@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bluerec.data.personal_data import strip_personal_data
 from bluerec.errors import DataError, StoreError
 from bluerec.store.database import Database, place_holders
 from bluerec.store.records import SentenceVectors, StoredVersion, pack_vectors, pack_version
-from bluerec.store.sentences import clean_text
+from bluerec.store.sentences import clean_line, clean_text
+from bluerec.types import Item
 
 # The digest of a user without a history.
 NO_HISTORY = "none"
@@ -120,6 +122,26 @@ def require_text(text: str) -> str:
     if not cleaned:
         raise DataError("a profile needs a text; write at least a word")
     return cleaned
+
+
+def accept_written(text: str) -> str:
+    """What a writer wrote as it is kept: without hidden characters and without personal data that reviews brought in.
+
+    Raises `DataError` if nothing is left.
+    """
+    return require_text(strip_personal_data(clean_text(text)))
+
+
+def clean_item(item: Item) -> Item:
+    """An item with every text a stranger wrote on one line and without hidden characters; its id stays as it is."""
+    return replace(
+        item,
+        title=clean_line(item.title),
+        description=clean_line(item.description),
+        categories=tuple(name for category in item.categories if (name := clean_line(category))),
+        brand=clean_line(item.brand) or None if item.brand else item.brand,
+        domain=clean_line(item.domain) or None if item.domain else item.domain,
+    )
 
 
 def clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
