@@ -9,7 +9,7 @@ import torch
 from bluerec.config import TrainConfig, config_from_dict
 from bluerec.errors import ConfigError, TrainingError
 from bluerec.runs import read_log
-from bluerec.training import grpo, profiler
+from bluerec.training import grpo, grpo_stage
 from bluerec.training.faults import ENTROPY_SPAN, N_FIRST, N_SMOOTHED, FaultWatch, StepFacts
 from bluerec.training.profiler import train_profiler
 from bluerec.training.rollouts import RolloutModel
@@ -125,7 +125,7 @@ class Planted:
             def score(self, texts, example_ids):
                 return [1.0] * len(texts)
 
-        self._patch.setattr(profiler, "build_rewards", lambda *_, **__: [(Constant(), 1.0)])
+        self._patch.setattr(grpo_stage, "build_rewards", lambda *_, **__: [(Constant(), 1.0)])
 
     def long_texts(self, after: int) -> None:
         original, calls = RolloutModel.generate, []

@@ -48,7 +48,11 @@ def train_command(
         )
     if as_json:
         console.print_json(
-            {"run": str(run.path), "adapter": str(run.path / "adapter"), "steps": settings.train.n_steps}
+            {
+                "run": str(run.path),
+                "adapter": str(run.path / "adapter"),
+                "steps": settings.train.rounds * settings.train.n_steps,
+            }
         )
     else:
         console.print_result(f"{run.path}: adapter in {run.path / 'adapter'}; look at it: bluerec report {run.path}")

@@ -63,7 +63,7 @@ class SentenceTransformerEmbedder:
         """Embed texts, shape (n_texts, dimension). Raises `ModelError` if a vector is not finite or zero."""
         if not texts:
             return np.zeros((0, self._dimension), dtype=np.float32)
-        rendered = [self._render(text, kind) for text in texts]
+        rendered = [render_for_embedder(text, kind, self._instruction) for text in texts]
         order = sorted(range(len(rendered)), key=lambda row: len(rendered[row]), reverse=True)
         encoded = self._model.encode(
             [rendered[row] for row in order],
@@ -75,13 +75,6 @@ class SentenceTransformerEmbedder:
         vectors = np.empty((len(rendered), self._dimension), dtype=np.float32)
         vectors[order] = encoded
         return _normalise(vectors, self._name)
-
-    def _render(self, text: str, kind: TextKind) -> str:
-        if kind == "item" or not self._instruction:
-            return text
-        if _TEXT_FIELD in self._instruction:
-            return self._instruction.replace(_TEXT_FIELD, text)
-        return f"Instruct: {self._instruction}\nQuery:{text}"
 
 
 class CachedEmbedder:
@@ -153,8 +146,16 @@ def load_embedder(
     """
     if config.model == HASHING_MODEL:
         return HashingEmbedder()
-    source = resolve_model(config.model, offline=offline)
-    local_only = offline or source.is_local
+    model, name = load_sentence_transformer(config.model, offline=offline, announce=announce)
+    embedder = SentenceTransformerEmbedder(model, name, instruction=config.instruction)
+    return CachedEmbedder(embedder, cache_folder() / "vectors") if cache else embedder
+
+
+def load_sentence_transformer(
+    name: str, *, offline: bool = False, announce: Callable[[str], None] | None = None
+) -> tuple[Any, str]:
+    """The model itself in float32, in evaluation mode, and its name on every machine. Raises as `load_embedder`."""
+    source = resolve_model(name, offline=offline)
     try:
         import torch
         from safetensors import SafetensorError
@@ -167,18 +168,26 @@ def load_embedder(
     try:
         model = SentenceTransformer(
             source.location,
-            local_files_only=local_only,
+            local_files_only=offline or source.is_local,
             model_kwargs={"dtype": torch.float32, "use_safetensors": True},
             trust_remote_code=False,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"embedder {config.model!r} cannot be loaded ({reason}); give a sentence-transformers folder, "
+            f"embedder {name!r} cannot be loaded ({reason}); give a sentence-transformers folder, "
             "a hub name, or all-MiniLM-L6-v2"
         ) from error
-    embedder = SentenceTransformerEmbedder(model.eval(), source.name, instruction=config.instruction)
-    return CachedEmbedder(embedder, cache_folder() / "vectors") if cache else embedder
+    return model.eval(), source.name
+
+
+def render_for_embedder(text: str, kind: TextKind, instruction: str) -> str:
+    """A text as the model is given it: the instruction stands before profiles only."""
+    if kind == "item" or not instruction:
+        return text
+    if _TEXT_FIELD in instruction:
+        return instruction.replace(_TEXT_FIELD, text)
+    return f"Instruct: {instruction}\nQuery:{text}"
 
 
 def render_item_text(item: Item) -> str:

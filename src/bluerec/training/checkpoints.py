@@ -80,11 +80,10 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def rewind_log(run: RunFolder, checkpoint: Path | None) -> list[Mapping[str, Any]]:
-    """Cut the log back to the checkpoint, since the steps after it are run again; returns the rows that stay."""
+def rewind_log(run: RunFolder, last_step: int) -> list[Mapping[str, Any]]:
+    """Cut the log back to a step, since those after it are run again; returns the rows that stay."""
     if not (run.path / LOG_FILE).exists():
         return []
-    last = checkpoint_step(checkpoint) if checkpoint else 0
-    rows: list[Mapping[str, Any]] = [row for row in read_log(run.path) if row["step"] <= last]
+    rows: list[Mapping[str, Any]] = [row for row in read_log(run.path) if row["step"] <= last_step]
     run.rewrite_log(rows)
     return rows

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from transformers import DynamicCache
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler, split_tensor_dict
@@ -23,6 +24,7 @@ from bluerec.profiling.prompts import join_profile
 from bluerec.training.faults import StepFacts
 from bluerec.training.progress import EpochSampler, load_progress, save_progress
 from bluerec.training.rollouts import RolloutModel
+from bluerec.training.sharing import find_generation_obstacle, find_loss_obstacle
 from bluerec.types import Stateful
 
 # Parts of similar length in which the completions of a micro-batch run; each repeats the prompts' keys once.
@@ -47,35 +49,49 @@ class RolloutBatch:
 class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer for rendered text prompts; groups stay whole in every micro-batch.
 
-    `rollouts` writes the candidates; `observe` is told of every batch of them, before the loss; `memories` go into the
-    checkpoints. With `shared_prefix=False` the log-probabilities take TRL's own path, to compare with.
+    `rollouts` writes the candidates (None: TRL does); `observe` is told of every batch of them, those of all processes,
+    before the loss; `memories` go into the checkpoints. With `shared_prefix=False` the log-probabilities take TRL's
+    own path, to compare with. Where a prompt cannot be shared (`bluerec.training.sharing`) TRL's own path is taken, and
+    `say` is told once.
     """
 
     def __init__(
         self,
         *args: Any,
-        rollouts: RolloutModel,
+        rollouts: RolloutModel | None,
         sampling: Sampling,
         observe: Callable[[RolloutBatch], None],
         shared_prefix: bool = True,
         memories: Mapping[str, Stateful] | None = None,
+        say: Callable[[str], None] = lambda text: None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._rollouts = rollouts
         self._sampling = sampling
         self._observe = observe
-        self._shared_prefix = shared_prefix
+        loss_obstacle = find_loss_obstacle(self.model, self.args)
+        self._shared_prefix = shared_prefix and loss_obstacle is None
+        generation_obstacle = find_generation_obstacle(self.model, self.args)
+        self._own_decoder = generation_obstacle is None and rollouts is not None
+        if rollouts is not None:
+            rollouts.to(self.accelerator.device)
+        for what, obstacle in (("the loss", loss_obstacle), ("generation", generation_obstacle)):
+            if obstacle:
+                say(f"prompts are not shared in {what}: {obstacle}; it runs on TRL's own path")
         self._memories = dict(memories or {})
         self._buffered_inputs: list[Any] | None = None
         self._losses_finite = True
         self.n_tokens_run = 0
         self.n_tokens_repeated = 0
 
-    @property
-    def token_ratio(self) -> float:
-        """Tokens that the loss would have run with repeated prompts, over those it has run."""
-        return self.n_tokens_repeated / max(self.n_tokens_run, 1)
+    def count_tokens(self) -> tuple[int, float]:
+        """Tokens that the loss has run in all processes, and how many more it had run with repeated prompts."""
+        counts = torch.tensor(
+            [self.n_tokens_run, self.n_tokens_repeated], dtype=torch.float64, device=self.accelerator.device
+        )
+        n_run, n_repeated = self.accelerator.reduce(counts, "sum").tolist()
+        return int(n_run), n_repeated / max(n_run, 1.0)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any) -> torch.Tensor:
         """As TRL's, but a loss that is not a number is kept out of the sum that is logged, where it would stay."""
@@ -139,6 +155,11 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, num_generations: int, *_: Any, **__: Any
     ) -> tuple[list[list[int]], None]:
+        if not self._own_decoder or self._rollouts is None:
+            result: tuple[list[list[int]], None] = super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, *_, **__
+            )
+            return result
         self._rollouts.refresh(self.accelerator.unwrap_model(self.model))
         first_of_group = prompt_ids[::num_generations]
         pad_token = int(self.processing_class.pad_token_id)
@@ -148,7 +169,9 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self, inputs: list[dict[str, Any]], prompts: list[str], completions: list[str], completion_ids_list: Any
     ) -> torch.Tensor:
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._observe(RolloutBatch(completions, [row["example_id"] for row in inputs], rewards))
+        # The rewards are those of all processes, the texts are this one's.
+        example_ids = [row["example_id"] for row in inputs]
+        self._observe(RolloutBatch(gather_object(completions), gather_object(example_ids), rewards))
         return rewards
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:

@@ -27,6 +27,10 @@ class RolloutModel:
         self._model = copy.deepcopy(base).to(dtype).requires_grad_(False).eval()
         self._weights = dict(self._model.named_parameters())
 
+    def to(self, device: torch.device) -> None:
+        """Move the copy; the policy is put on its device only when its trainer is made."""
+        self._model.to(device)
+
     def refresh(self, policy: Any) -> None:
         """Take over the policy's weights: base plus low-rank update of every adapted layer."""
         import torch

@@ -20,6 +20,7 @@ from bluerec.runs import RunFolder
 from bluerec.training.checkpoints import find_checkpoint
 from bluerec.training.faults import Fault, FaultWatch
 from bluerec.training.grpo import RolloutBatch, SharedPrefixGRPOTrainer, measure_flat_groups
+from bluerec.training.session import Round
 
 MAX_SAMPLE_CHARACTERS = 1000
 _OF_BATCH = ("reward", "reward_std", "rewards", "watch", "flat_groups", "samples")
@@ -35,6 +36,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
     def __init__(
         self,
         run: RunFolder,
+        one: Round,
         table: ExampleTable,
         names: Sequence[str],
         weights: Sequence[float],
@@ -43,9 +45,18 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         title_index: TitleIndex | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
         tell: Callable[[Mapping[str, Any]], None] | None = None,
+        is_writer: bool = True,
     ) -> None:
-        """`rows` are those of a log that goes on; `tell` is shown every new row."""
+        """`rows` are those of a log that goes on, of earlier rounds too; `tell` is shown every new row.
+
+        Of several processes one is the writer; all of them watch for faults, which are the same for all.
+        """
         self._run = run
+        self._round = one
+        self._is_writer = is_writer
+        self._began = time.monotonic() - max((float(row["time"]) for row in rows), default=0.0)
+        self._n_logged = 0
+        rows = [row for row in rows if row["step"] > one.first_step]
         self._names = list(names)
         self._weights = list(weights)
         self._config = config
@@ -57,8 +68,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         self._watch.replay(rows)
         self._n_skipped = sum(1 for _ in takewhile(lambda row: row.get("skipped"), reversed(rows)))
         self._skipped: str | None = None
-        self._began = time.monotonic() - max((float(row["time"]) for row in rows), default=0.0)
-        self._last_log = time.monotonic()
+        self._started = self._last_log = time.monotonic()
         self._n_tokens_before = int(rows[-1]["n_tokens"]) if rows else 0
         self._titles = _HistoryTitles(table)
         # Where candidates are used for several updates, those of the last row may be in use still.
@@ -100,12 +110,12 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         if fault is None:
             return
         if self._config.on_fault == "stop" or self._n_skipped > self._config.max_skips:
-            self._stop(state.global_step + 1, fault)
+            self._stop(self._round.first_step + state.global_step + 1, fault)
         self.trainer.drop_gradients()
 
     def _stop(self, step: int, fault: Fault) -> None:
         skipped = f" ({self._n_skipped - 1} updates were skipped before)" if self._n_skipped > 1 else ""
-        checkpoint = find_checkpoint(self._run.path)
+        checkpoint = find_checkpoint(self._round.folder)
         start = f"start again from {checkpoint} (profiler.adapter)" if checkpoint else "start again"
         raise TrainingError(f"step {step}: {fault.what}{skipped}; {fault.remedy}, and {start} with another --out")
 
@@ -113,10 +123,13 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         if not logs or "loss" not in logs or self.trainer is None:
             return
         now = time.monotonic()
-        n_tokens = self.trainer.n_tokens_run
+        n_tokens, token_ratio = self.trainer.count_tokens()
+        self._n_logged += 1
+        seconds_a_step = (now - self._started) / self._n_logged
         row = {
-            "step": state.global_step,
+            "step": self._round.first_step + state.global_step,
             "time": round(now - self._began, 2),
+            "seconds_left": round(seconds_a_step * (state.max_steps - state.global_step)),
             **self._batch,
             "loss": _number(logs["loss"]),
             "entropy": _number(logs.get("entropy")),
@@ -127,10 +140,14 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
             "clipped_share": _number(logs.get("completions/clipped_ratio")),
             "n_tokens": n_tokens,
             "tokens_per_second": round((n_tokens - self._n_tokens_before) / max(now - self._last_log, 1e-9), 1),
-            "token_ratio": round(self.trainer.token_ratio, 3),
+            "token_ratio": round(token_ratio, 3),
             "skipped": self._skipped,
         }
+        if self._config.rounds > 1:
+            row["round"] = self._round.number
         self._last_log, self._n_tokens_before = now, n_tokens
+        if not self._is_writer:
+            return
         self._run.log(row)
         if self._tell:
             self._tell(row)

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bluerec.config import Config
-from bluerec.data.histories import ExampleTable, split_examples
-from bluerec.data.tables import Dataset
+from bluerec.data.histories import ExampleTable
+from bluerec.errors import TrainingError
+from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.models import Profiler, save_adapter
 from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.rewards.title_index import TitleIndex
-from bluerec.runs import RunFolder
-from bluerec.training.adapters import prepare_lora
-from bluerec.types import Embedder, Float32Array
+from bluerec.training.adapters import SETTINGS_FILE, prepare_lora
+from bluerec.training.session import N_REFERENCE_PROFILES, Session
 
 if TYPE_CHECKING:
     from bluerec.training.supervised import Lesson
 
 FOLDER = "warm-start"
 LOG_FILE = "log.jsonl"
+BEST_FILE = "best.jsonl"
 N_LOGGED_EXAMPLES = 5
 
-Say = Callable[[str], None]
 
-
-def run_warm_start(
-    dataset: Dataset,
-    config: Config,
-    run: RunFolder,
-    profiler: Profiler,
-    adapter: Path | None,
-    embedder: Embedder,
-    item_vectors: Float32Array,
-    resume: bool,
-    say: Say,
-    tell: Callable[[Mapping[str, Any]], None] | None,
-) -> Path:
-    """Train on composed profiles of train users; returns the folder of the adapter, `warm-start/adapter` in the run.
+def run_warm_start(session: Session, adapter: Path | None) -> Path:
+    """Train on good profiles of train users; returns the folder of the adapter, `warm-start/adapter` in the run.
 
     A finished one is kept. Its log is `warm-start/log.jsonl`.
     """
@@ -48,11 +36,17 @@ def run_warm_start(
 
     from bluerec.training.supervised import fit_supervised
 
-    folder = run.path / FOLDER
+    config, say = session.config, session.say
+    folder = session.run.path / FOLDER
     done = folder / "adapter"
-    if (done / "adapter_config.json").is_file():
+    if (done / SETTINGS_FILE).is_file():
         return done
-    lessons = _compose_lessons(dataset, config, profiler, embedder, item_vectors, say)
+    profiler = session.load_profiler()
+    if config.sft.source == "composed":
+        lessons = _compose_lessons(session, profiler)
+    else:
+        folder.mkdir(exist_ok=True)
+        lessons = _sample_lessons(session, adapter, folder)
     set_seed(config.train.seed)
     # The weights that stay as they are; those of the adapter are in float32 whatever these are in.
     profiler.model.to(choose_dtype(config.sft.dtype))
@@ -71,26 +65,25 @@ def run_warm_start(
         folder / "checkpoints",
         pad_token=int(profiler.tokenizer.pad_token_id),
         seed=config.train.seed,
-        resume=resume,
+        resume=session.resume,
         log=log,
     )
     save_adapter(model, done)
     return done
 
 
-def _compose_lessons(
-    dataset: Dataset, config: Config, profiler: Profiler, embedder: Embedder, item_vectors: Float32Array, say: Say
-) -> list[Lesson]:
+def _compose_lessons(session: Session, profiler: Profiler) -> list[Lesson]:
+    """Profiles put together by rule."""
     from bluerec.training.composing import ProfileComposer
     from bluerec.training.supervised import Lesson
 
-    examples = split_examples(dataset, config.data.protocol, seed=config.data.split_seed)
+    config, say = session.config, session.say
+    examples = session.all_examples()
     table = examples.select("train", max_users=config.sft.n_users, seed=config.train.seed + 2)
+    embedder, item_vectors = session.embed_catalogue(config.embedder)
     say(f"warm start: composing profiles of {len(table)} train users")
-    texts = ProfileComposer(examples, embedder, item_vectors, TitleIndex(dataset.titles)).compose(table)
-    prefill = find_template(config.profiler.template).prefill
-    for text in texts[:N_LOGGED_EXAMPLES]:
-        say(f"  e.g. {join_profile(prefill, text)}")
+    texts = ProfileComposer(examples, embedder, item_vectors, TitleIndex(session.dataset.titles)).compose(table)
+    _show(texts, config, session)
     lessons = [
         Lesson(prompt, completion)
         for prompt, completion in zip(
@@ -100,6 +93,54 @@ def _compose_lessons(
     ]
     say(f"warm start: imitating {len(lessons)} of them, {len(texts) - len(lessons)} are too long")
     return lessons
+
+
+def _sample_lessons(session: Session, adapter: Path | None, folder: Path) -> list[Lesson]:
+    """The profiler's own best candidates."""
+    from bluerec.training.best_of import BestOf
+    from bluerec.training.grpo_stage import build_stage_rewards
+    from bluerec.training.policy import Policy
+    from bluerec.training.supervised import Lesson
+
+    config, seed = session.config, session.config.train.seed
+    # The rewards need the examples of the reference profiles too.
+    known = session.choose_users(max(config.sft.n_users, N_REFERENCE_PROFILES), seed=seed + 2)
+    table = known.select("train", max_users=config.sft.n_users, seed=seed + 2)
+    references = session.write_references(known, adapter, folder, seed=seed)
+    _, item_vectors = session.embed_catalogue(config.embedder)
+    profiler = session.load_profiler()
+    prompts = _encode_prompts(table, config, profiler)
+    policy = Policy(profiler, config, adapter, seed=seed)
+    index = TitleIndex(session.dataset.titles)
+    rewards = build_stage_rewards(session, known, policy, config.embedder, item_vectors, references, index)
+    sampling = Sampling(
+        config.profiler.max_new_tokens, policy.stop_tokens, config.train.temperature, config.train.top_p
+    )
+    prefill = find_template(config.profiler.template).prefill
+    n_candidates = config.sft.n_candidates
+    session.say(f"warm start: sampling {n_candidates} candidates of each of {len(table)} train users")
+    best = BestOf(table, prompts, policy, rewards, sampling, n_candidates, prefill=prefill, seed=seed).choose(
+        folder / BEST_FILE, session.progress
+    )
+    lessons = [Lesson(prompt, one.tokens) for prompt, one in zip(prompts, best, strict=True) if one.tokens is not None]
+    _show([one.text for one in best if one.tokens is not None], config, session, prefill="")
+    if not lessons:
+        raise TrainingError(
+            f"warm start: none of {len(best)} users has a candidate that ended by itself and is better than the "
+            "others; raise profiler.max_new_tokens or sft.n_candidates"
+        )
+    gain = sum(one.gain for one in best if one.tokens is not None) / len(lessons)
+    session.say(
+        f"warm start: imitating the best of {len(lessons)} users, {gain:.2f} deviations above the mean of their "
+        f"candidates; {len(best) - len(lessons)} users have none that is better and ended by itself"
+    )
+    return lessons
+
+
+def _show(texts: Sequence[str], config: Config, session: Session, prefill: str | None = None) -> None:
+    start = find_template(config.profiler.template).prefill if prefill is None else prefill
+    for text in texts[:N_LOGGED_EXAMPLES]:
+        session.say(f"  e.g. {join_profile(start, text)}")
 
 
 def _encode_prompts(table: ExampleTable, config: Config, profiler: Profiler) -> list[list[int]]:

@@ -1,0 +1,214 @@
+"""The stage of reinforcement learning: rewards, prompts and settings are put together for the trainer, and it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bluerec.config import Config, EmbedderConfig
+from bluerec.data.histories import ExampleTable
+from bluerec.errors import ConfigError, ModelError
+from bluerec.profiling.decoding import Sampling
+from bluerec.profiling.embedders import load_embedder
+from bluerec.profiling.models import save_adapter
+from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
+from bluerec.rewards.functions import build_rewards
+from bluerec.rewards.title_index import TitleIndex
+from bluerec.training.adapters import SETTINGS_FILE, load_lora
+from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, recover_checkpoint, rewind_log
+from bluerec.training.policy import Policy
+from bluerec.training.session import ADAPTER_FOLDER, Progress, Round, Session, Tell
+from bluerec.types import Float32Array, RewardFunction, Stateful
+
+Rewards = list[tuple[RewardFunction, float]]
+
+
+def run_grpo(session: Session, one: Round, table: ExampleTable, adapter: Path | None, embedder: EmbedderConfig) -> Path:
+    """Train one round from an adapter (None: new weights) against an embedder; returns the folder of its adapter."""
+    done = one.folder / ADAPTER_FOLDER
+    if session.config.train.rounds > 1 and (done / SETTINGS_FILE).is_file():
+        return done
+    with session.processes.first_alone():
+        checkpoint = recover_checkpoint(one.folder, session.say)
+    _, item_vectors = session.embed_catalogue(embedder)
+    references = session.write_references(table, adapter, one.folder, seed=one.seed)
+    index = TitleIndex(session.dataset.titles)
+    profiler = session.load_profiler()
+    policy = Policy(profiler, session.config, adapter, seed=one.seed)
+    rewards = build_stage_rewards(session, table, policy, embedder, item_vectors, references, index)
+    train = session.config.train
+    of_rounds = f"round {one.number} of {train.rounds}: " if train.rounds > 1 else ""
+    session.say(f"{of_rounds}training {profiler.label} on {len(table)} users: {train.n_steps} steps of "
+        f"{train.users_per_step} users x {train.group_size} profiles")  # fmt: skip
+    _run_trainer(session, one, table, policy, rewards, index, checkpoint)
+    if session.processes.is_first:
+        save_adapter(policy.model, done)
+    session.processes.wait()
+    return done
+
+
+def build_stage_rewards(
+    session: Session,
+    table: ExampleTable,
+    policy: Policy,
+    embedder: EmbedderConfig,
+    item_vectors: Float32Array,
+    references: Mapping[str, str],
+    index: TitleIndex,
+) -> Rewards:
+    """The rewards of the configuration, read and judged by the policy's frozen base."""
+    return build_rewards(
+        session.config,
+        table,
+        # Candidates are seen once, so their vectors are not kept.
+        load_embedder(embedder, cache=False, offline=session.offline),
+        item_vectors,
+        policy.reader(),
+        references,
+        judge=policy.judge(),
+        title_index=index,
+    )
+
+
+def _run_trainer(
+    session: Session,
+    one: Round,
+    table: ExampleTable,
+    policy: Policy,
+    rewards: Rewards,
+    index: TitleIndex,
+    checkpoint: Path | None,
+) -> None:
+    from datasets import Dataset as Rows
+
+    from bluerec.training.grpo import SharedPrefixGRPOTrainer
+    from bluerec.training.run_log import StepLog
+
+    config, train = session.config, session.config.train
+    prefill = find_template(config.profiler.template).prefill
+    weights = [weight for _, weight in rewards]
+    with session.processes.first_alone():
+        rows = rewind_log(session.run, one.first_step + (checkpoint_step(checkpoint) if checkpoint else 0))
+    steps = StepLog(
+        session.run,
+        one,
+        table,
+        [function.name for function, _ in rewards],
+        weights,
+        train,
+        title_index=index,
+        rows=rows,
+        tell=_join(session.tell, session.progress, train.rounds * train.n_steps),
+        is_writer=session.processes.is_first,
+    )
+    trainer = SharedPrefixGRPOTrainer(
+        model=policy.model,
+        reward_funcs=[_as_trl_reward(function, prefill) for function, _ in rewards],
+        args=_grpo_config(session, one, weights),
+        train_dataset=Rows.from_list(_render_rows(table, config, policy)),
+        processing_class=policy.tokenizer,
+        callbacks=[steps],
+        rollouts=policy.rollouts,
+        sampling=Sampling(config.profiler.max_new_tokens, policy.stop_tokens, train.temperature, train.top_p),
+        observe=lambda batch: steps.observe(batch.with_prefill(prefill)),
+        shared_prefix=train.shared_prefix,
+        memories={function.name: function for function, _ in rewards if isinstance(function, Stateful)},
+        say=session.say if session.processes.is_first else lambda text: None,
+    )
+    steps.trainer = trainer
+    _quieten(trainer)
+    if checkpoint and checkpoint_step(checkpoint) >= train.n_steps:
+        # All steps are done; the trainer would do one more.
+        load_lora(policy.model, checkpoint)
+        return
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def _grpo_config(session: Session, one: Round, weights: list[float]) -> Any:
+    import torch
+    from trl import GRPOConfig
+
+    config, train = session.config, session.config.train
+    settings: dict[str, Any] = {
+        "output_dir": str(one.folder / CHECKPOINTS_FOLDER),
+        "seed": one.seed,
+        "max_steps": train.n_steps,
+        "per_device_train_batch_size": train.users_per_micro_batch * train.group_size,
+        "gradient_accumulation_steps": train.users_per_step // (train.users_per_micro_batch * session.processes.count),
+        "num_generations": train.group_size,
+        "max_completion_length": config.profiler.max_new_tokens,
+        "temperature": train.temperature,
+        "top_p": train.top_p,
+        "beta": train.kl,
+        "learning_rate": train.learning_rate,
+        "lr_scheduler_type": train.schedule,
+        "warmup_steps": train.warmup_steps,
+        "reward_weights": weights,
+        "multi_objective_aggregation": "normalize_then_sum",
+        "scale_rewards": train.scale_rewards,
+        "save_steps": train.save_every,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        # TRL would hide a loss that is not a number behind the last good one.
+        "logging_nan_inf_filter": False,
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    try:
+        return GRPOConfig(**(settings | dict(config.trl)))
+    except (TypeError, ValueError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"TRL refuses the settings: {reason}; see the [trl] table and [train]") from error
+
+
+def _render_rows(table: ExampleTable, config: Config, policy: Policy) -> list[dict[str, str]]:
+    """What TRL is given: the rendered prompt and the example it belongs to."""
+    tokenizer = policy.tokenizer
+
+    def count_tokens(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    rows = []
+    for example in table.examples(last=config.profiler.max_events):
+        prompt = render_prompt(example.history, config.profiler, count_tokens)
+        tokens = encode_prompt(prompt, tokenizer)
+        if len(tokens) + config.profiler.max_new_tokens > policy.window:
+            raise ModelError(
+                f"prompt of {example.example_id!r} has {len(tokens)} tokens, a profile up to "
+                f"{config.profiler.max_new_tokens}, but the model's window is {policy.window}; "
+                "lower profiler.max_prompt_tokens or profiler.max_new_tokens"
+            )
+        rows.append({"prompt": tokenizer.decode(tokens), "example_id": example.example_id})
+    return rows
+
+
+def _as_trl_reward(function: RewardFunction, prefill: str) -> Callable[..., list[float | None]]:
+    """A reward in TRL's dialect: it is given completions, and scores profiles."""
+
+    def reward(completions: list[str], example_id: list[str], **_: Any) -> list[float | None]:
+        return function.score([join_profile(prefill, text) for text in completions], example_id)
+
+    reward.__name__ = function.name
+    return reward
+
+
+def _join(tell: Tell | None, progress: Progress | None, n_steps: int) -> Tell:
+    def both(row: Mapping[str, Any]) -> None:
+        if progress:
+            progress(int(row["step"]), n_steps)
+        if tell:
+            tell(row)
+
+    return both
+
+
+def _quieten(trainer: Any) -> None:
+    """The log file and our own bar say what Transformers would print."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
