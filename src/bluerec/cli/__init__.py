@@ -25,7 +25,7 @@ app = typer.Typer(
 
 VERBS = (
     "prepare", "write", "train", "evaluate", "bench", "report", "show", "index", "refresh", "serve", "key", "download",
-    "demo", "doctor",
+    "demo", "doctor", "selftest",
 )  # fmt: skip
 
 
