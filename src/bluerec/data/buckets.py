@@ -6,7 +6,9 @@ depends on the hash of the library at hand.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
 
 import polars as pl
 
@@ -20,7 +22,10 @@ KEY_COLUMNS = ("user_id", "item_id", "timestamp")
 
 
 class EventBuckets:
-    """Add tables with the columns of `EVENTS_SCHEMA`, `close`, then read bucket by bucket."""
+    """Add tables with the columns of `EVENTS_SCHEMA`, `finish`, then read bucket by bucket.
+
+    A context: what is collected is written in a thread beside the reading, which has ended when the context is left.
+    """
 
     def __init__(self, folder: Path, expected_bytes: int) -> None:
         """`expected_bytes` is about the size of all events as text; it decides the number of buckets."""
@@ -30,20 +35,44 @@ class EventBuckets:
             bucket_folder.mkdir(parents=True)
         self._buffer: list[pl.DataFrame] = []
         self._n_buffered = 0
-        self._n_flushes = 0
+        self._n_written = 0
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> EventBuckets:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.shutdown(cancel_futures=True)
 
     def add(self, events: pl.DataFrame) -> None:
+        """Take a table. Raises what writing an earlier one raised."""
         self._buffer.append(events)
         self._n_buffered += int(events.estimated_size())
         if self._n_buffered >= _BUFFER_BYTES:
-            self.close()
+            self._start_writing()
 
-    def close(self) -> None:
-        """Write what is still in memory."""
-        if not self._buffer:
-            return
-        events = pl.concat(self._buffer, rechunk=False)
-        self._buffer, self._n_buffered = [], 0
+    def finish(self) -> None:
+        """Write what is still in memory, and wait for it."""
+        self._start_writing()
+        self._wait()
+
+    def _start_writing(self) -> None:
+        self._wait()
+        if self._buffer:
+            events = pl.concat(self._buffer, rechunk=False)
+            self._buffer, self._n_buffered = [], 0
+            self._writing = self._writer.submit(self._write, events, f"{self._n_written:05d}.parquet")
+            self._n_written += 1
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def _write(self, events: pl.DataFrame, name: str) -> None:
         if self.n_buckets == 1:
             parts = {0: events}
         else:
@@ -51,9 +80,7 @@ class EventBuckets:
             grouped = events.with_columns(bucket).partition_by("bucket", as_dict=True, include_key=False)
             parts = {int(key[0]): part for key, part in grouped.items()}
         for number, part in parts.items():
-            file = self._folders[number] / f"{self._n_flushes:05d}.parquet"
-            part.write_parquet(file, compression="lz4", statistics=False)
-        self._n_flushes += 1
+            part.write_parquet(self._folders[number] / name, compression="lz4", statistics=False)
 
     @property
     def numbers(self) -> range:

@@ -101,8 +101,12 @@ def prepare(
     or if `out` cannot be written or already holds something; then `out` is as it was before.
     """
     filters = filters or Filters()
-    with new_folder(Path(out), _OUTPUTS, overwrite=overwrite) as (folder, scratch):
-        work = _Preparation(source, filters, scratch)
+    n_text_bytes = _n_text_bytes(source.event_files)
+    with (
+        new_folder(Path(out), _OUTPUTS, overwrite=overwrite) as (folder, scratch),
+        EventBuckets(scratch / "events", n_text_bytes) as buckets,
+    ):
+        work = _Preparation(source, filters, scratch, buckets)
         work.store_items(progress)
         work.store_events(progress)
         work.decide(progress)
@@ -121,13 +125,13 @@ class _Preparation:
     users: BoolArray  # (n_users,), which stay
     items: BoolArray  # (n_items,)
 
-    def __init__(self, source: Source, filters: Filters, scratch: Path) -> None:
+    def __init__(self, source: Source, filters: Filters, scratch: Path, buckets: EventBuckets) -> None:
         self.source = source
         self.filters = filters
         self.drops = DropCounts()
         self.bad = BadLines(filters.max_bad_rows)
         self.item_store = ItemStore(scratch / "items")
-        self.buckets = EventBuckets(scratch / "events", _n_text_bytes(source.event_files))
+        self.buckets = buckets
         self._survivors = scratch / "survivors"
         self._survivors.mkdir()
 
@@ -153,7 +157,7 @@ class _Preparation:
                 events, part = drop_impossible_times(table, self.source.ticks_per_second)
                 self.buckets.add(events)
                 drops.add(part)
-            self.buckets.close()
+            self.buckets.finish()
         if self.source.read_items is None:
             self._store_items(complete(self.buckets.item_ids(), RAW_ITEMS_SCHEMA))
         for kind, counts in (("events", drops), ("items", self.drops.items)):
