@@ -58,7 +58,7 @@ def clean_texts(texts: pl.Series) -> tuple[pl.Series, int]:
     Returns also how many held markup.
     """
     texts = texts.str.slice(0, MAX_TEXT_CHARACTERS)
-    hidden = texts.str.contains(_HIDDEN).fill_null(False)
+    hidden = _find_hidden(texts)
     if hidden.any():
         shown = [strip_hidden(text) for text in texts.filter(hidden)]
         texts = texts.scatter(hidden.arg_true(), pl.Series(shown, dtype=pl.String()))
@@ -70,6 +70,13 @@ def clean_texts(texts: pl.Series) -> tuple[pl.Series, int]:
         even = texts.filter(uneven).str.replace_all(rf"[{_BLANK}]+", " ").str.strip_chars(" ")
         texts = texts.scatter(uneven.arg_true(), even)
     return texts.set(texts == "", None), int(marked.sum())
+
+
+def _find_hidden(texts: pl.Series) -> pl.Series:
+    """Which texts `strip_hidden` may change; ASCII without an escape is passed over, as the pattern is dear."""
+    unusual = (texts.str.len_bytes() != texts.str.len_chars()) | texts.str.contains("\x1b", literal=True)
+    rows = unusual.fill_null(False).arg_true()
+    return pl.repeat(False, len(texts), eager=True).scatter(rows, texts.gather(rows).str.contains(_HIDDEN))
 
 
 def _strip_all(texts: pl.Series) -> pl.Series:
