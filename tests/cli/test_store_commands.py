@@ -15,8 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from bluerec.cli import app
-from bluerec.data.toy import build_world, save_world
+from bluerec.data.histories import split_examples
+from bluerec.data.profiles import save_profiles
+from bluerec.data.tables import load_dataset
+from bluerec.data.toy import build_oracle_profiles, build_world, save_world
 from bluerec.errors import BluerecError
+from bluerec.store.store import Store
 
 runner = CliRunner()
 
@@ -57,21 +61,26 @@ def test_index_rebuilds_and_takes_profiles(store: Path, world: Path, tmp_path: P
         runner.invoke(
             app, ["index", str(world), "--out", str(store), "--rebuild", "--max-users", "3"], catch_exceptions=False
         )
-    profiles = next(iter(world.glob("*profiles*.parquet")), None)
-    assert (
-        profiles is None
-        or run(
-            "index",
-            world,
-            "--out",
-            tmp_path / "other",
-            "--embedder",
-            "hashing",
-            "--profiles",
-            profiles,
-            "--only-profiled",
-        )["n_profiles"]
-    )
+
+
+def test_each_table_of_profiles_makes_a_version(world: Path, tmp_path: Path) -> None:
+    oracle = build_oracle_profiles(build_world(n_users=30, n_items=120, seed=1), split_examples(load_dataset(world)))
+    users = oracle["user_id"].unique().sort().to_list()
+    named = {}
+    for name, writer, known in (("before", "small", users[:5]), ("after", "small+tuned", users[:4])):
+        named[name] = tmp_path / f"{name}.parquet"
+        text = pl.concat_str(pl.lit(f"{name} training. "), pl.col("text"))
+        table = oracle.filter(pl.col("user_id").is_in(known)).with_columns(text=text, writer=pl.lit(writer))
+        save_profiles(table, named[name])
+    out = tmp_path / "store"
+    tables = [part for path in named.values() for part in ("--profiles", path)]
+    facts = run("index", world, "--out", out, "--embedder", "hashing", *tables, "--only-profiled")
+    assert (facts["n_users"], facts["n_profiles"]) == (5, 5)
+    with Store.open(out) as made:
+        assert [version.writer for version in made.versions(users[0])] == ["small", "small+tuned"]
+        assert made.profile(users[0]).text.startswith("after training")
+        assert [version.writer for version in made.versions(users[4])] == ["small"]
+        assert list(made.stale_users()) == []
 
 
 def test_keys_are_made_listed_and_revoked(store: Path) -> None:

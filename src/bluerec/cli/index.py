@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from bluerec.cli import console
@@ -17,13 +19,18 @@ from bluerec.data.tables import Dataset, load_dataset
 from bluerec.errors import ConfigError
 from bluerec.store.building import build_store, rebuild_store
 from bluerec.store.store import Store
+from bluerec.types import Embedder
 
 
 def index_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared folder.")],
     out: Annotated[Path, typer.Option("--out", metavar="STORE", help="The store, new or empty.")],
     profiles: Annotated[
-        Path | None, typer.Option("--profiles", help="A profile table; the latest of each user is taken over.")
+        list[Path] | None,
+        typer.Option(
+            "--profiles",
+            help="A profile table; the latest of each user is taken over. Repeated: each makes a further version.",
+        ),
     ] = None,
     embedder: Annotated[
         str, typer.Option("--embedder", help="Embedded name, folder or hub name; a store keeps to one.")
@@ -42,11 +49,13 @@ def index_command(
 ) -> None:
     """Make a store: the catalogue with its vectors, the histories, and the profiles if there are any.
 
+    Profiles of an untrained and of a trained model, as two tables, can be compared in the page of bluerec serve.
+
     Users without a profile get one from bluerec refresh. Then: bluerec serve STORE.
     """
     if rebuild and (profiles or max_users or only_profiled):
         raise ConfigError("--rebuild keeps the store's users and profiles; leave out --profiles, --max-users and such")
-    if only_profiled and profiles is None:
+    if only_profiled and not profiles:
         raise ConfigError("--only-profiled needs --profiles TABLE")
     from bluerec.profiling.embedders import load_embedder
 
@@ -58,10 +67,13 @@ def index_command(
         if rebuild:
             rebuild_store(out, dataset, loaded, config, progress=progress)
         else:
-            table = load_profiles(profiles) if profiles else None
-            wanted = table["user_id"].unique().to_list() if table is not None and only_profiled else None
+            tables = [load_profiles(path) for path in profiles or ()]
+            wanted = sorted({user for table in tables for user in table["user_id"]}) if only_profiled else None
             users = _choose_users(dataset, max_users, wanted)
-            build_store(out, dataset, loaded, config, users=users, profiles=table, progress=progress)
+            first = tables[0] if tables else None
+            build_store(out, dataset, loaded, config, users=users, profiles=first, progress=progress)
+            for table in tables[1:]:
+                _add_versions(out, loaded, table, set(users), progress)
     with Store.open(out, offline=offline) as store:
         facts = {
             "store": str(out),
@@ -79,6 +91,18 @@ def index_command(
         f"embedder {facts['embedder']}, {facts['seconds']} s"
     )
     console.print_result(f"next: bluerec refresh {out}" if facts["n_profiles"] == 0 else f"next: bluerec serve {out}")
+
+
+def _add_versions(
+    out: Path, embedder: Embedder, table: pl.DataFrame, users: set[str], progress: Callable[[int, int], None]
+) -> None:
+    """The texts of another table as the next version of each user's profile."""
+    latest = table.filter(pl.col("user_id").is_in(list(users))).sort("cutoff", maintain_order=True)
+    rows = latest.unique("user_id", keep="last", maintain_order=True).select("user_id", "text", "writer").rows()
+    with Store.open(out, embedder=embedder) as store:
+        for number, (user, text, writer) in enumerate(rows, start=1):
+            store.save_written(user, text, writer)
+            progress(number, len(rows))
 
 
 def _choose_users(dataset: Dataset, max_users: int | None, wanted: list[str] | None) -> list[str]:
