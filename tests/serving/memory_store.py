@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bluerec.profiling.embedders import HashingEmbedder, render_item_text
-from bluerec.types import Event, Float32Array, Interaction, Item, TextKind
+from bluerec.types import Event, Float32Array, Interaction, Item
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,9 @@ class MemoryRecommender:
         best = [sentences[int(scores[row].argmax())] for row, _ in kept]
         return [Row(item, n, s, tuple(evidence[s])) for n, ((_, item), s) in enumerate(zip(kept, best, strict=True), 1)]
 
+    def sentences(self, text: str) -> list[str]:
+        return split_sentences(text)
+
     def evidence(self, user_id: str, sentences: Sequence[str]) -> list[list[Item]]:
         items = [event.item for event in self.store.history(user_id)]
         if not items:
@@ -177,8 +180,8 @@ class MemoryRecommender:
     def not_this(self, text: str, item_id: str) -> str:
         return f"{text} Nothing like {self.store.items[item_id].title}."
 
-    def embed(self, texts: Sequence[str], kind: TextKind) -> Float32Array:
-        return self.embedder.embed(texts, kind)
+    def sentence_vectors(self, user_id: str | None, sentences: Sequence[str]) -> Float32Array:
+        return self.embedder.embed(list(sentences), "profile")
 
     def item_vectors(self, item_ids: Sequence[str]) -> Float32Array:
         return self.vectors[[self.ids.index(item_id) for item_id in item_ids]]

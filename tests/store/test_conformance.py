@@ -112,7 +112,7 @@ def test_steering_names_the_item(pair: Pair) -> None:
     assert title in recommender.more_like(text, "i0003")
     assert recommender.not_this(text, "i0003").startswith(text)
     assert store.item("nothing") is None
-    assert recommender.embed(["a", "b"], "profile").shape == (2, 256)
+    assert recommender.sentence_vectors(None, ["a", "b"]).shape == (2, 256)
     assert recommender.item_vectors(["i0003", "i0001"]).shape == (2, 256)
 
 

@@ -26,10 +26,18 @@ from bluerec.serving.access import (
     fail,
     get_service,
 )
-from bluerec.serving.keys import Principal
+from bluerec.serving.keys import Principal, Scope
 from bluerec.serving.routes import delete_everything, require_profile, revert_to, save_text
 from bluerec.serving.schemas import Text
-from bluerec.serving.views import build_comparison, build_preview, build_user_page
+from bluerec.serving.views import (
+    build_comparison,
+    build_free_reading,
+    build_reading,
+    build_user_page,
+    describe_item,
+    name_item,
+    show_reading,
+)
 
 WEB_FOLDER = Path(__file__).parent / "web"
 N_LISTED = 60
@@ -53,6 +61,11 @@ def _quote_id(text: str) -> str:
     return quote(text, safe="").replace(".", "%2E")
 
 
+def _letter(place: int) -> str:
+    """A, B, ... for the sentences of a profile, from 0."""
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place % 26]
+
+
 templates = Environment(
     loader=FileSystemLoader(WEB_FOLDER),
     autoescape=select_autoescape(default=True, default_for_string=True),
@@ -60,7 +73,9 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters.update(day=_show_day, moment=_show_moment, in_path=_quote_id)
+templates.filters.update(
+    day=_show_day, moment=_show_moment, in_path=_quote_id, name=name_item, about=describe_item, letter=_letter
+)
 router = APIRouter(prefix="/studio", include_in_schema=False)
 
 
@@ -128,6 +143,7 @@ def _change_user(user_id: str, visitor: Visitor) -> str:
 OpenUser = Annotated[str, Depends(_open_user)]
 ChangeUser = Annotated[str, Depends(_change_user)]
 ProfileField = Annotated[Text, Form()]
+ItemField = Annotated[str | None, Form(max_length=256)]
 
 
 @router.get("/sign-in")
@@ -172,8 +188,40 @@ def choose(
         if deleted or service.store.profile(visitor.user_id) is None:
             return render("failure.html", message="There is no profile for this key.")
         return RedirectResponse(f"/studio/users/{_quote_id(visitor.user_id)}", _AT_ONCE)
-    users = list(service.store.user_ids(q, N_LISTED + 1))
-    return render("choose.html", users=users[:N_LISTED], more=len(users) > N_LISTED, query=q, deleted=deleted)
+    found = list(service.store.user_ids(q, N_LISTED + 1))
+    profiles = [(user_id, service.store.profile(user_id)) for user_id in found[:N_LISTED]]
+    users = [(user_id, profile) for user_id, profile in profiles if profile is not None]
+    return render("choose.html", users=users, more=len(found) > N_LISTED, query=q, deleted=deleted)
+
+
+@router.get("/try")
+def ask_for_text(visitor: Visitor) -> Response:
+    return render("try.html", reading=None, can_keep=visitor.scope is Scope.ADMIN, message="")
+
+
+@router.post("/try")
+def try_text(request: Request, service: ServiceOf, visitor: Visitor, text: ProfileField) -> Response:
+    """The list of any text: nobody needs a history, and nothing is kept."""
+    _check_length(service, text)
+    reading = build_free_reading(service, text)
+    if _wants_json(request):
+        return JSONResponse(show_reading(reading))
+    return render("try.html", reading=reading, can_keep=visitor.scope is Scope.ADMIN, message="")
+
+
+@router.post("/try/keep")
+def keep_text(
+    service: ServiceOf, visitor: Visitor, text: ProfileField, user_id: Annotated[str, Form(max_length=256)]
+) -> Response:
+    """A text becomes the profile of a new user."""
+    user_id = check_user_id(user_id.strip())
+    if not visitor.may_write(user_id):
+        raise fail(403, "scope", "your key cannot make users; sign in with one of scope admin")
+    if service.store.profile(user_id) is not None:
+        reading, message = build_free_reading(service, text), "There is a user of this name already; choose another."
+        return render("try.html", 409, reading=reading, can_keep=True, message=message)
+    save_text(service, user_id, text)
+    return _back(user_id, "saved")
 
 
 @router.get("/users/{user_id}")
@@ -185,19 +233,33 @@ def show_user(
 
 def _show(service: Service, visitor: Principal, user_id: str, text: str | None = None, said: str = "") -> HTMLResponse:
     page = build_user_page(service, user_id, require_profile(service, user_id), text)
-    return render("user.html", page=page, can_write=visitor.may_write(user_id), said=said)
+    return render("user.html", page=page, reading=page.reading, can_write=visitor.may_write(user_id), said=said)
 
 
 @router.post("/users/{user_id}/preview")
 def preview(
     request: Request, service: ServiceOf, visitor: Visitor, user_id: ChangeUser, text: ProfileField
 ) -> Response:
-    """The list that a text would bring, saved nowhere: JSON for the script, else the whole page."""
+    """What a text would say and bring, saved nowhere: JSON for the script, else the whole page."""
+    return _show_draft(request, service, visitor, user_id, text)
+
+
+def _show_draft(
+    request: Request, service: Service, visitor: Principal, user_id: str, text: str, said: str = ""
+) -> Response:
+    _check_length(service, text)
+    if _wants_json(request):
+        return JSONResponse(show_reading(build_reading(service, user_id, require_profile(service, user_id), text)))
+    return _show(service, visitor, user_id, text, said)
+
+
+def _wants_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("accept", "")
+
+
+def _check_length(service: Service, text: str) -> None:
     if len(text) > service.limits.max_profile_characters:
         raise fail(413, "size", f"a profile has at most {service.limits.max_profile_characters} characters")
-    if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse(build_preview(service, user_id, require_profile(service, user_id), text))
-    return _show(service, visitor, user_id, text)
 
 
 @router.post("/users/{user_id}/save")
@@ -214,18 +276,26 @@ def go_back(service: ServiceOf, user_id: ChangeUser, version: Annotated[int, For
 
 @router.post("/users/{user_id}/steer")
 def steer(
+    request: Request,
     service: ServiceOf,
     visitor: Visitor,
     user_id: ChangeUser,
-    item_id: Annotated[str, Form(max_length=256)],
-    more: Annotated[bool, Form()],
+    text: ProfileField,
+    more: ItemField = None,
+    less: ItemField = None,
+    drop: Annotated[int | None, Form(ge=0, le=1000)] = None,
 ) -> Response:
-    """`More like this` and `not this` are edits that the user sees before anything is saved."""
-    profile = require_profile(service, user_id)
-    if service.store.item(item_id) is None:
+    """`More like this`, `not this` and `without this sentence` are edits that the user sees before they are saved."""
+    item_id = more or less
+    if item_id is not None and service.store.item(item_id) is None:
         raise fail(404, "unknown-item", "no such item")
-    change = service.recommender.more_like if more else service.recommender.not_this
-    return _show(service, visitor, user_id, change(profile.text, item_id), said="steered")
+    if item_id is not None:
+        change = service.recommender.more_like if more else service.recommender.not_this
+        text = change(text, item_id)
+    elif drop is not None:
+        kept = [sentence for place, sentence in enumerate(service.recommender.sentences(text)) if place != drop]
+        text = ("\n" if "\n" in text.strip() else " ").join(kept) or text
+    return _show_draft(request, service, visitor, user_id, text, said="steered")
 
 
 @router.get("/users/{user_id}/versions/{before}/{after}")

@@ -3,50 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from bluerec.serving.access import Service
 from bluerec.serving.changes import Move, Piece, diff_words, find_gone, find_moves
 from bluerec.serving.ports import Job, ProfileVersion, Reasoned
-from bluerec.serving.projection import HEIGHT, WIDTH, Point, PointKind, place_points
-from bluerec.types import Event, Float32Array, Item
+from bluerec.serving.projection import HEIGHT, WIDTH, Point, fit_plane
+from bluerec.serving.timeline import Timeline, build_timeline
+from bluerec.types import Event, Item
 
 N_SHOWN = 10
-N_EVENTS = 40
+N_EVENTS = 60
+N_ON_LINE = 500
 N_VERSIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of the profile, whether a person wrote it, and the items behind it."""
+    """A sentence of a profile: whether a person wrote it, whether it is saved yet, and the items behind it."""
 
     text: str
     locked: bool
+    is_new: bool
     evidence: Sequence[Item]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place of a list: the item, how it moved, and the place of its sentence in the profile."""
+
+    move: Move
+    tone: int
+
+    @property
+    def row(self) -> Reasoned:
+        return self.move.row
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a text says and brings: its sentences, its list (moves are against the saved profile's), and the map."""
+
+    text: str
+    changed: bool
+    sentences: Sequence[Sentence]
+    places: Sequence[Place]
+    gone: Sequence[Reasoned]
+    points: Sequence[Point]
+    map_size: tuple[int, int] = (WIDTH, HEIGHT)
+
+    @property
+    def n_moved(self) -> int:
+        """How many places of the list are another item's than before."""
+        return sum(place.move.direction != "same" for place in self.places)
+
+
+@dataclass(frozen=True, slots=True)
 class UserPage:
-    """Everything on the page of one user; `draft` is the text in the editor, `moves` the list that it brings."""
+    """Everything on the page of one user."""
 
     user_id: str
     profile: ProfileVersion
-    draft: str
-    sentences: Sequence[Sentence]
-    moves: Sequence[Move]
-    gone: Sequence[Reasoned]
+    reading: Reading
+    timeline: Timeline
     events: Sequence[Event]
-    n_earlier: int
+    n_events: int
     versions: Sequence[tuple[ProfileVersion, Sequence[Piece]]]
-    points: Sequence[Point]
-    map_size: tuple[int, int]
+    trained: tuple[ProfileVersion, ProfileVersion] | None
     job: Job | None
     max_characters: int
-
-    @property
-    def is_preview(self) -> bool:
-        return self.draft != self.profile.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,64 +85,126 @@ class Comparison:
     before: ProfileVersion
     after: ProfileVersion
     pieces: Sequence[Piece]
-    list_before: Sequence[Reasoned]
-    moves: Sequence[Move]
+    list_before: Sequence[Place]
+    list_after: Sequence[Place]
+    n_shared: int
+    is_training: bool
 
 
 def build_user_page(service: Service, user_id: str, profile: ProfileVersion, draft: str | None = None) -> UserPage:
-    """The page of a user; with a draft, the list is the draft's, and moves are against the saved profile's."""
-    saved = list(service.recommender.recommend_with_reasons(user_id=user_id, k=N_SHOWN))
-    text = profile.text if draft is None else draft
-    shown = saved if text == profile.text else _recommend(service, user_id, text)
+    """The page of a user; with a draft, it is the draft that is read, beside the saved profile."""
     events = list(service.store.history(user_id))
-    versions = sorted(service.store.versions(user_id), key=lambda version: version.version)[-N_VERSIONS:]
-    texts = ["", *(version.text for version in versions)]
-    diffs = [diff_words(old, version.text) for old, version in zip(texts, versions, strict=False)]
+    versions = sorted(service.store.versions(user_id), key=lambda version: version.version)
     jobs = service.store.jobs(user_id)
     return UserPage(
         user_id=user_id,
         profile=profile,
-        draft=text,
-        sentences=_explain(service, user_id, profile),
-        moves=find_moves(saved, shown),
-        gone=find_gone(saved, shown),
+        reading=build_reading(service, user_id, profile, profile.text if draft is None else draft, events),
+        timeline=build_timeline(events[-N_ON_LINE:]),
         events=events[::-1][:N_EVENTS],
-        n_earlier=max(0, len(events) - N_EVENTS),
-        versions=list(zip(versions, diffs, strict=True))[::-1],
-        points=_map(service, profile, events, shown),
-        map_size=(WIDTH, HEIGHT),
+        n_events=len(events),
+        versions=_diff_versions(versions)[::-1],
+        trained=find_training(versions),
         job=jobs[-1] if jobs else None,
         max_characters=service.limits.max_profile_characters,
     )
 
 
-def build_preview(service: Service, user_id: str, profile: ProfileVersion, text: str) -> dict[str, Any]:
-    """The list that a text would bring, as plain data for the script."""
+def build_reading(
+    service: Service, user_id: str, profile: ProfileVersion, text: str, events: Sequence[Event] | None = None
+) -> Reading:
+    """What a text of this user says and brings, compared with the saved profile."""
+    events = list(service.store.history(user_id)) if events is None else events
     saved = list(service.recommender.recommend_with_reasons(user_id=user_id, k=N_SHOWN))
-    shown = saved if text == profile.text else _recommend(service, user_id, text)
-    gone = find_gone(saved, shown)
+    changed = text != profile.text
+    shown = _recommend(service, user_id, text) if changed else saved
+    texts = service.recommender.sentences(text) if changed else list(profile.sentences)
+    found = service.recommender.evidence(user_id, texts)
+    locked, known = set(profile.locked), set(profile.sentences)
+    sentences = [
+        Sentence(text, text in locked, text not in known, items) for text, items in zip(texts, found, strict=True)
+    ]
+    places = _place(find_moves(saved, shown), texts)
+    points = _map(service, user_id, events, saved, list(profile.sentences), places, texts)
+    return Reading(text, changed, sentences, places, find_gone(saved, shown), points)
+
+
+def build_free_reading(service: Service, text: str) -> Reading:
+    """What a text says and brings where there is no user behind it."""
+    texts = service.recommender.sentences(text)
+    shown = list(service.recommender.recommend_with_reasons(text=text, k=N_SHOWN))
+    places = _place(find_moves(shown, shown), texts)
+    points = _map(service, None, [], shown, texts, places, texts)
+    return Reading(text, False, [Sentence(text, False, False, ()) for text in texts], places, [], points)
+
+
+def show_reading(reading: Reading) -> dict[str, Any]:
+    """A reading as plain data for the script."""
     return {
+        "text": reading.text,
+        "changed": reading.changed,
+        "moved": reading.n_moved,
+        "sentences": [
+            {"text": s.text, "locked": s.locked, "new": s.is_new, "evidence": [name_item(item) for item in s.evidence]}
+            for s in reading.sentences
+        ],
         "rows": [
             {
-                "rank": move.row.rank,
-                "item_id": move.row.item.item_id,
-                "title": move.row.item.title or "untitled item",
-                "sentence": move.row.sentence,
-                "evidence": [item.title for item in move.row.evidence],
-                "direction": move.direction,
-                "move": move.label,
+                "rank": place.row.rank,
+                "item_id": place.row.item.item_id,
+                "title": name_item(place.row.item),
+                "about": describe_item(place.row.item),
+                "tone": place.tone,
+                "evidence": [name_item(item) for item in place.row.evidence],
+                "direction": place.move.direction,
+                "move": place.move.label,
             }
-            for move in find_moves(saved, shown)
+            for place in reading.places
         ],
-        "gone": [{"rank": row.rank, "title": row.item.title or "untitled item"} for row in gone],
-        "changed": text != profile.text,
+        "gone": [{"rank": row.rank, "title": name_item(row.item)} for row in reading.gone],
+        "points": [asdict(point) for point in reading.points],
     }
 
 
 def build_comparison(service: Service, user_id: str, before: ProfileVersion, after: ProfileVersion) -> Comparison:
     """Two versions with the lists that they bring today."""
     old, new = (_recommend(service, user_id, version.text) for version in (before, after))
-    return Comparison(user_id, before, after, diff_words(before.text, after.text), old, find_moves(old, new))
+    n_shared = len({row.item.item_id for row in old} & {row.item.item_id for row in new})
+    return Comparison(
+        user_id=user_id,
+        before=before,
+        after=after,
+        pieces=diff_words(before.text, after.text),
+        list_before=_place(find_moves(old, old), list(before.sentences)),
+        list_after=_place(find_moves(old, new), list(after.sentences)),
+        n_shared=n_shared,
+        is_training=find_training([before, after]) is not None,
+    )
+
+
+def find_training(versions: Sequence[ProfileVersion]) -> tuple[ProfileVersion, ProfileVersion] | None:
+    """The latest text of a model and of the same model with an adapter, if both are kept; adapters follow a `+`."""
+    written = [version for version in versions if not version.edited]
+    trained = next((version for version in reversed(written) if "+" in version.writer), None)
+    if trained is None:
+        return None
+    model = trained.writer.split("+")[0]
+    plain = next((version for version in reversed(written) if version.writer == model), None)
+    return (plain, trained) if plain else None
+
+
+def name_item(item: Item) -> str:
+    """A title to show."""
+    return item.title or "untitled item"
+
+
+def describe_item(item: Item) -> str:
+    """Maker, kind and price of an item in one line, as far as they are known; none is said twice."""
+    known = [item.brand, item.categories[-1] if item.categories else item.domain]
+    parts = list(dict.fromkeys(part.replace("_", " ") for part in known if part))
+    if item.price is not None:
+        parts.append(f"{item.price:.2f}")
+    return " · ".join(parts)
 
 
 def _recommend(service: Service, user_id: str, text: str) -> list[Reasoned]:
@@ -122,23 +212,53 @@ def _recommend(service: Service, user_id: str, text: str) -> list[Reasoned]:
     return list(service.recommender.recommend_with_reasons(user_id=user_id, text=text, k=N_SHOWN))
 
 
-def _explain(service: Service, user_id: str, profile: ProfileVersion) -> list[Sentence]:
-    locked = set(profile.locked)
-    found = service.recommender.evidence(user_id, profile.sentences)
-    return [Sentence(text, text in locked, items) for text, items in zip(profile.sentences, found, strict=True)]
+def _place(moves: Sequence[Move], sentences: Sequence[str]) -> list[Place]:
+    tones = {text: tone for tone, text in reversed(list(enumerate(sentences)))}
+    return [Place(move, tones.get(move.row.sentence, 0)) for move in moves]
 
 
-def _map(service: Service, profile: ProfileVersion, events: Sequence[Event], shown: Sequence[Reasoned]) -> list[Point]:
+def _diff_versions(versions: Sequence[ProfileVersion]) -> list[tuple[ProfileVersion, Sequence[Piece]]]:
+    """The latest versions, each with what it changed in the one before; nothing is marked in the first."""
+    known: list[tuple[ProfileVersion, Sequence[Piece]]] = []
+    for place, version in enumerate(versions):
+        text = versions[place - 1].text if place else version.text
+        known.append((version, diff_words(text, version.text)))
+    return known[-N_VERSIONS:]
+
+
+def _map(
+    service: Service,
+    user_id: str | None,
+    events: Sequence[Event],
+    saved: Sequence[Reasoned],
+    saved_sentences: Sequence[str],
+    places: Sequence[Place],
+    sentences: Sequence[str],
+) -> list[Point]:
+    """History, list and sentences of a text, in the plane of the history and the saved list: while a draft changes,
+    the history stays where it is."""
     taken = {event.item.item_id: event.item for event in events[-N_EVENTS:]}
-    offered = {row.item.item_id: row.item for row in shown}
-    sentences = list(profile.sentences)
-    groups: list[tuple[PointKind, Sequence[str], Float32Array]] = [
-        ("taken", _titles(taken), service.recommender.item_vectors(list(taken))),
-        ("recommended", _titles(offered), service.recommender.item_vectors(list(offered))),
-        ("sentence", sentences, service.recommender.embed(sentences, "profile")),
+    items = list(dict.fromkeys([*taken, *(row.item.item_id for row in saved)]))
+    recommender = service.recommender
+    plane = fit_plane(recommender.item_vectors(items), recommender.sentence_vectors(user_id, saved_sentences))
+    points = [
+        Point("taken", name_item(item), n, *_round(place))
+        for n, (item, place) in enumerate(
+            zip(taken.values(), plane.place(recommender.item_vectors(list(taken))), strict=True), start=1
+        )
     ]
-    return place_points(groups)
+    vectors = recommender.item_vectors([place.row.item.item_id for place in places])
+    points += [
+        Point("recommended", name_item(place.row.item), place.row.rank, *_round(where), place.tone)
+        for place, where in zip(places, plane.place(vectors), strict=True)
+    ]
+    vectors = recommender.sentence_vectors(user_id, sentences)
+    points += [
+        Point("sentence", text, tone + 1, *_round(where), tone)
+        for tone, (text, where) in enumerate(zip(sentences, plane.place(vectors), strict=True))
+    ]
+    return points
 
 
-def _titles(items: dict[str, Item]) -> list[str]:
-    return [item.title or "untitled item" for item in items.values()]
+def _round(place: np.ndarray) -> tuple[float, float]:
+    return round(float(place[0]), 1), round(float(place[1]), 1)

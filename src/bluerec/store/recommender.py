@@ -105,18 +105,31 @@ class Recommender:
             )
         ]
 
+    def sentences(self, text: str) -> list[str]:
+        """How a text is cut for the search."""
+        return split_sentences(clean_text(text))
+
     def evidence(self, user_id: str, sentences: Sequence[str]) -> list[list[Item]]:
         """The items of the user's history behind each sentence, nearest first; none behind what is not wanted."""
         view = self.store.view(user_id)
-        known = dict(zip(view.profile.sentences, view.vectors.vectors, strict=True)) if view.profile else {}
-        missing = [sentence for sentence in sentences if sentence not in known]
-        known |= dict(zip(missing, self.store.embed_sentences(missing).vectors, strict=True))
-        if not sentences:
-            return []
-        found = self._find_evidence(view.item_rows, np.stack([known[sentence] for sentence in sentences]))
+        found = self._find_evidence(view.item_rows, self._vectors_of(view, sentences))
         return [
             items if read_sentence(sentence).sign > 0 else [] for sentence, items in zip(sentences, found, strict=True)
         ]
+
+    def sentence_vectors(self, user_id: str | None, sentences: Sequence[str]) -> Float32Array:
+        """Vectors of sentences (n_sentences, dimension); for those of the user's profile no model is needed."""
+        return self._vectors_of(self.store.view(user_id) if user_id is not None else None, sentences)
+
+    def _vectors_of(self, view: UserView | None, sentences: Sequence[str]) -> Float32Array:
+        stored = view.profile.sentences if view and view.profile else ()
+        known = dict(zip(stored, view.vectors.vectors, strict=True)) if view and stored else {}
+        missing = [sentence for sentence in sentences if sentence not in known]
+        if missing:
+            known |= dict(zip(missing, self.embed(missing, "profile"), strict=True))
+        if not sentences:
+            return self._catalogue.vectors[:0]
+        return np.stack([known[sentence] for sentence in sentences])
 
     def more_like(self, text: str, item_id: str) -> str:
         """The profile with the wish for more of an item. Raises `DataError` for an unknown item."""
@@ -161,7 +174,7 @@ class Recommender:
         seen = view.item_rows if view is not None and unseen else np.zeros(0, dtype=np.int64)
         if text is None:
             return self._search_stored(view, k, allowed, seen)
-        sentences = split_sentences(clean_text(text))
+        sentences = self.sentences(text)
         if not sentences:
             return _List(NOTHING, [], self._catalogue.vectors[:0])
         vectors = self.embed(sentences, "profile")

@@ -1,49 +1,113 @@
-// Shows, while one types, the list that the text would bring. Everything is set as text, never as markup.
+// Shows, while one types, what the text would say and bring. Everything is set as text, never as markup.
 (() => {
   "use strict";
-  const form = document.getElementById("editor");
-  if (!form) return;
-  const text = document.getElementById("text");
-  const list = document.getElementById("list");
-  const gone = document.getElementById("gone");
-  const status = document.getElementById("status");
-  const tag = document.getElementById("draft-tag");
-  const place = document.getElementById("place");
+  const find = (id) => document.getElementById(id);
+  const SVG = "http://www.w3.org/2000/svg";
+  const TONES = 6;
   const PAUSE = 250;
   const PATIENCE = 8000;
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const form = find("editor");
+  const text = find("text");
+  const list = find("list");
+  const status = find("status");
   let timer = 0;
   let latest = null;
 
-  const element = (name, className, content) => {
+  const letter = (tone) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[tone % 26];
+  const fill = (node, selector, content) => { node.querySelector(selector).textContent = content; };
+  const badge = (node, tone) => {
+    const mark = node.querySelector(".letter");
+    mark.textContent = letter(tone);
+    mark.className = "letter t" + (tone % TONES);
+    node.dataset.tone = tone % TONES;
+  };
+  const copy = (id) => find(id).content.cloneNode(true).firstElementChild;
+  const bare = (name, content) => {
     const made = document.createElement(name);
-    made.className = className;
     made.textContent = content;
     return made;
   };
 
-  const draw = (row) => {
-    const item = place.content.cloneNode(true).firstElementChild;
-    item.querySelector(".rank").textContent = row.rank;
-    const title = item.querySelector(".title");
-    title.textContent = row.title + " ";
-    if (row.direction !== "same") title.append(element("span", "move " + row.direction, row.move));
-    const what = item.querySelector(".what");
-    if (row.sentence) {
-      const because = element("p", "because", "");
-      because.append(element("span", "", "because"), " ", element("q", "", row.sentence));
-      what.append(because);
+  const drawPlace = (row) => {
+    const item = copy("place-form");
+    item.dataset.item = row.item_id;
+    badge(item, row.tone);
+    fill(item, ".rank", row.rank);
+    fill(item, ".title", row.title);
+    fill(item, ".about", row.about);
+    fill(item, ".behind", row.evidence.length ? "like " + row.evidence.slice(0, 2).join("; ") : row.sentence);
+    const move = item.querySelector(".move");
+    move.className = "move " + row.direction;
+    move.textContent = row.move;
+    move.hidden = row.direction === "same";
+    for (const button of item.querySelectorAll(".steer button")) {
+      button.value = row.item_id;
+      fill(button, ".hidden", (button.name === "more" ? " like " : ": ") + row.title);
     }
-    if (row.evidence.length) what.append(element("p", "behind", "like " + row.evidence.slice(0, 2).join(", ")));
     return item;
   };
 
-  const show = (answer) => {
-    list.replaceChildren(...answer.rows.map(draw));
-    gone.textContent = answer.gone.length
-      ? "No longer in the list: " + answer.gone.map((row) => row.title).join("; ") : "";
-    const moved = answer.rows.filter((row) => row.direction !== "same").length;
-    tag.hidden = !answer.changed;
-    say(answer.changed ? "Preview: " + moved + (moved === 1 ? " place" : " places") + " changed. Not saved." : "");
+  const drawSentence = (sentence, tone) => {
+    const item = copy("sentence-form");
+    badge(item, tone);
+    fill(item, ".words", sentence.text);
+    item.querySelector(".kept").hidden = !sentence.locked;
+    item.querySelector(".fresh").hidden = !sentence.new;
+    item.querySelector(".label").hidden = !sentence.evidence.length;
+    item.querySelector(".none").hidden = sentence.evidence.length > 0;
+    item.querySelector(".evidence ul").replaceChildren(...sentence.evidence.map((title) => bare("li", title)));
+    const drop = item.querySelector(".drop");
+    if (drop) {
+      drop.value = tone;
+      fill(drop, ".hidden", "Take sentence " + letter(tone) + " out, ");
+    }
+    return item;
+  };
+
+  const shape = (name, attributes, ...inside) => {
+    const made = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.append(...inside);
+    return made;
+  };
+  const label = (name, content, attributes = {}) => {
+    const made = shape(name, attributes);
+    made.textContent = content;
+    return made;
+  };
+  const drawMap = (points) => {
+    if (!find("map")) return;
+    const sentences = points.filter((point) => point.kind === "sentence");
+    const found = points.filter((point) => point.kind === "recommended");
+    find("map-lines").replaceChildren(...found.flatMap((point) => sentences
+      .filter((own) => own.tone === point.tone)
+      .map((own) => shape("line", { class: "t" + (point.tone % TONES), x1: own.x, y1: own.y, x2: point.x, y2: point.y }))));
+    const mark = (point, kind, title, body, written) => shape("g", {
+      class: kind + " t" + (point.tone % TONES), "data-tone": point.tone % TONES, "data-rank": point.n,
+      transform: "translate(" + point.x + " " + point.y + ")",
+    }, label("title", title), body, written);
+    find("map-marks").replaceChildren(
+      ...found.map((point) => mark(point, "recommended", point.n + ". " + point.label,
+        shape("circle", { r: 10 }), label("text", point.n, { y: 3.8 }))),
+      ...sentences.map((point) => mark(point, "sentence", point.label,
+        shape("rect", { x: -10, y: -10, width: 20, height: 20, rx: 5 }), label("text", letter(point.tone), { y: 4.2 }))));
+    find("map-text").textContent = found.length + " recommended, " + sentences.length
+      + " sentences of the text in the editor; what is alike lies near.";
+  };
+
+  // The same item slides from its old place to the new one; what is new comes in.
+  const move = (rows) => {
+    const before = new Map([...list.children].map((item) => [item.dataset.item, item.getBoundingClientRect().top]));
+    list.replaceChildren(...rows.map(drawPlace));
+    if (calm.matches) return;
+    for (const item of list.children) {
+      const top = before.get(item.dataset.item);
+      const way = top === undefined ? null : top - item.getBoundingClientRect().top;
+      const timing = { duration: 420, easing: "cubic-bezier(.2,.7,.2,1)" };
+      if (way === null) item.animate([{ opacity: 0, transform: "translateX(14px)" }, { opacity: 1, transform: "none" }], timing);
+      else if (way) item.animate([{ transform: "translateY(" + way + "px)" }, { transform: "none" }], timing);
+    }
   };
 
   const say = (words, bad = false) => {
@@ -51,22 +115,42 @@
     status.classList.toggle("bad", bad);
   };
 
-  const preview = async () => {
+  const show = (answer) => {
+    move(answer.rows.map((row) => ({ ...row, sentence: answer.sentences[row.tone]?.text ?? "" })));
+    find("nothing").hidden = answer.rows.length > 0;
+    find("sentences")?.replaceChildren(...answer.sentences.map(drawSentence));
+    drawMap(answer.points);
+    const gone = find("gone");
+    if (gone) {
+      gone.hidden = !answer.gone.length;
+      gone.querySelector("ul").replaceChildren(...answer.gone.map((row) => bare("li", row.title)));
+      find("draft-tag").hidden = !answer.changed;
+      find("savebar").hidden = !answer.changed;
+    }
+    if (find("keep")) {
+      find("keep").hidden = false;
+      find("keep-text").value = answer.text;
+    }
+    const places = answer.moved + (answer.moved === 1 ? " place" : " places");
+    say(answer.changed ? "Preview: " + places + " changed. Not saved." : "");
+  };
+
+  const ask = async (address, content) => {
     if (latest) latest.abort();
     const mine = latest = new AbortController();
-    if (!text.value.trim()) { say("The profile is empty."); return; }
     const slow = setTimeout(() => say("Still waiting for the server…"), 1500);
     const late = setTimeout(() => mine.abort("late"), PATIENCE);
     list.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(form.dataset.preview, {
-        method: "POST", body: new URLSearchParams({ text: text.value }), signal: mine.signal,
-        headers: { accept: "application/json" },
+      const answer = await fetch(address, {
+        method: "POST", body: new URLSearchParams(content), signal: mine.signal, headers: { accept: "application/json" },
       });
-      const content = await answer.json().catch(() => null);
+      const found = await answer.json().catch(() => null);
       if (mine !== latest) return;
-      if (answer.ok && content) show(content);
-      else say("No preview: " + (content?.error?.message ?? "the server failed") + ". Your text is still here.", true);
+      if (answer.ok && found) {
+        if (found.text !== content.text) text.value = found.text;
+        show(found);
+      } else say("No preview: " + (found?.error?.message ?? "the server failed") + ". Your text is still here.", true);
     } catch {
       if (mine !== latest) return;
       say(mine.signal.reason === "late" ? "No preview: the server is too slow. Your text is still here."
@@ -78,19 +162,51 @@
     }
   };
 
+  const preview = () => {
+    clearTimeout(timer);
+    if (text.value.trim()) ask(form.dataset.preview, { text: text.value });
+    else {
+      latest?.abort();
+      say(form.dataset.free ? "" : "The profile is empty.");
+    }
+  };
+
+  // Pointing at a sentence, a place or a point leaves what belongs to the same sentence.
+  const content = find("content");
+  content.addEventListener("pointerover", (event) => {
+    const tone = event.pointerType === "mouse" && event.target.closest("[data-tone]");
+    if (tone) content.dataset.lit = tone.dataset.tone;
+    else delete content.dataset.lit;
+  });
+  content.addEventListener("pointerleave", () => { delete content.dataset.lit; });
+
+  if (!form) return;
+  let leaving = false;
   text.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(preview, PAUSE);
   });
-  document.getElementById("preview").addEventListener("click", (event) => {
+  find("preview").addEventListener("click", (event) => {
     event.preventDefault();
-    clearTimeout(timer);
     preview();
   });
-  let leaving = false;
-  document.addEventListener("submit", () => { leaving = true; });
-  document.getElementById("discard").addEventListener("click", () => { leaving = true; });
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (event.target !== form || !button?.name || !text.value.trim()) {
+      leaving = true;
+      return;
+    }
+    event.preventDefault();
+    clearTimeout(timer);
+    const item = button.closest("[data-item]")?.dataset.item;
+    ask(button.formAction, { text: text.value, [button.name]: button.value }).then(() => {
+      // The list was drawn anew: whoever works with the keyboard goes on where they were.
+      const same = item && list.querySelector('[data-item="' + CSS.escape(item) + '"] button[name="' + button.name + '"]');
+      (same || find(item ? "list-title" : "profile-title")).focus({ preventScroll: true });
+    });
+  });
+  find("discard")?.addEventListener("click", () => { leaving = true; });
   window.addEventListener("beforeunload", (event) => {
-    if (!leaving && text.value !== form.dataset.saved) event.preventDefault();
+    if (!leaving && "saved" in form.dataset && text.value !== form.dataset.saved) event.preventDefault();
   });
 })();
