@@ -51,10 +51,17 @@ def run_embedder_stage(session: Session, one: Round, adapter: Path | None, embed
     one.folder.mkdir(parents=True, exist_ok=True)
     texts = session.write_profiles(table, adapter, one.folder / PAIRS_FILE, seed=one.seed)
     pairs = pair_up(table, texts, embedder.instruction)
-    if len(pairs) < 2:
-        raise TrainingError(f"embedder: {len(pairs)} of {len(table)} profiles have three words; raise "
-            "embedder_training.n_users or profiler.max_new_tokens")  # fmt: skip
-    session.say(f"embedder: training {embedder.model} on {len(pairs)} pairs of profile and next item")
+    n_distinct = len({profile for profile, _ in pairs})
+    if n_distinct < 2:
+        # No text is a negative of itself: nothing would be left to learn from, and the loss would be 0.
+        raise TrainingError(
+            f"embedder: {len(table)} users have {n_distinct} different profiles of three words or more; train the "
+            "profiler first (profiler.adapter), or raise profiler.temperature or profiler.max_new_tokens"
+        )
+    session.say(
+        f"embedder: training {embedder.model} on {len(pairs)} pairs of profile and next item, "
+        f"{n_distinct} different profiles"
+    )
     model, _ = load_sentence_transformer(embedder.model, offline=session.offline, announce=session.say)
     log = one.folder / LOG_FILE
     log.unlink(missing_ok=True)
@@ -129,14 +136,19 @@ def fit_embedder(
         disable_tqdm=True,
     )
     rows = Rows.from_dict({"anchor": [profile for profile, _ in pairs], "positive": [item for _, item in pairs]})
-    trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=rows, loss=loss)
+
+    class Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
+        def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+            """No model card, which would quote profiles of users."""
+
+    trainer = Trainer(model=model, args=args, train_dataset=rows, loss=loss)
     _follow(trainer, log)
     trainer.train()
     model.eval()
 
 
 def _follow(trainer: Any, log: Callable[[Mapping[str, Any]], None]) -> None:
-    """Rows of the log from the trainer; it prints nothing itself, and writes no model card."""
+    """Rows of the log from the trainer, which prints nothing itself."""
     import math
 
     from transformers import TrainerCallback
