@@ -309,3 +309,24 @@ def test_every_shape_is_described_by_examples(served: Served) -> None:
             content = good.get("content", {}).get("application/json", {})
             free = "additionalProperties" in content.get("schema", {})
             assert path in ("/metrics", "/health/live", "/health/ready") or not free or content["example"], path
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "same-origin", "origin": "null"}, 303),
+        ({"origin": "http://testserver"}, 303),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "cross-site", "origin": "http://testserver"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({}, 403),
+    ],
+)
+def test_only_the_pages_own_forms_change_something(served: Served, headers: dict[str, str], status: int) -> None:
+    served.client.get(f"/studio/sign-in?token={served.token}")
+    body = {"text": "Racing games."}
+    answer = served.client.post("/studio/users/u0001/save", data=body, headers=headers, follow_redirects=False)
+    assert answer.status_code == status
+    assert served.store.profile("u0001").version == (2 if status == 303 else 1)

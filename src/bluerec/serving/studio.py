@@ -112,14 +112,14 @@ async def find_visitor(request: Request) -> Principal:
 
 
 def _check_origin(request: Request) -> None:
+    """What the browser says of where a form comes from, which no page can forge: `Sec-Fetch-Site`, else `Origin`."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
-    if site is not None and site not in _SAFE_SITES:
-        raise fail(403, "cross-site", "this form was not sent by this page")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise fail(403, "cross-site", "this form was not sent by this page")
     if site is None and origin is None:
         raise fail(403, "cross-site", "the browser does not say where this form comes from")
+    is_own = site in _SAFE_SITES if site is not None else urlsplit(origin or "").netloc == request.headers.get("host")
+    if not is_own:
+        raise fail(403, "cross-site", "this form was not sent by this page")
 
 
 Visitor = Annotated[Principal, Depends(find_visitor)]
@@ -263,9 +263,10 @@ def _check_length(service: Service, text: str) -> None:
 
 
 @router.post("/users/{user_id}/save")
-def save(service: ServiceOf, user_id: ChangeUser, text: ProfileField) -> Response:
-    save_text(service, user_id, text)
-    return _back(user_id, "saved")
+def save(request: Request, service: ServiceOf, user_id: ChangeUser, text: ProfileField) -> Response:
+    """Save a text. The script stays where it is until this has worked, so that no failure costs the text."""
+    version = save_text(service, user_id, text).version
+    return JSONResponse({"version": version}) if _wants_json(request) else _back(user_id, "saved")
 
 
 @router.post("/users/{user_id}/revert")

@@ -20,6 +20,7 @@
     const mark = node.querySelector(".letter");
     mark.textContent = letter(tone);
     mark.className = "letter t" + (tone % TONES);
+    node.className = "t" + (tone % TONES);
     node.dataset.tone = tone % TONES;
   };
   const copy = (id) => find(id).content.cloneNode(true).firstElementChild;
@@ -135,7 +136,8 @@
     say(answer.changed ? "Preview: " + places + " changed. Not saved." : "");
   };
 
-  const ask = async (address, content) => {
+  // Sends the text and hands on what came back. Whatever goes wrong is said, and the text stays.
+  const ask = async (address, content, what, use) => {
     if (latest) latest.abort();
     const mine = latest = new AbortController();
     const slow = setTimeout(() => say("Still waiting for the server…"), 1500);
@@ -147,14 +149,12 @@
       });
       const found = await answer.json().catch(() => null);
       if (mine !== latest) return;
-      if (answer.ok && found) {
-        if (found.text !== content.text) text.value = found.text;
-        show(found);
-      } else say("No preview: " + (found?.error?.message ?? "the server failed") + ". Your text is still here.", true);
+      if (answer.ok && found) use(found);
+      else say(what + ": " + (found?.error?.message ?? "the server failed") + ". Your text is still here.", true);
     } catch {
       if (mine !== latest) return;
-      say(mine.signal.reason === "late" ? "No preview: the server is too slow. Your text is still here."
-        : "No preview: the server does not answer. Your text is still here.", true);
+      say(what + (mine.signal.reason === "late" ? ": the server is too slow." : ": the server does not answer.")
+        + " Your text is still here.", true);
     } finally {
       clearTimeout(slow);
       clearTimeout(late);
@@ -162,16 +162,21 @@
     }
   };
 
+  const read = (address, content) => ask(address, content, "No preview", (found) => {
+    if (found.text !== content.text) text.value = found.text;
+    show(found);
+  });
+
   const preview = () => {
     clearTimeout(timer);
-    if (text.value.trim()) ask(form.dataset.preview, { text: text.value });
+    if (text.value.trim()) read(form.dataset.preview, { text: text.value });
     else {
       latest?.abort();
       say(form.dataset.free ? "" : "The profile is empty.");
     }
   };
 
-  // Pointing at a sentence, a place or a point leaves what belongs to the same sentence.
+  // Pointing at a sentence, a place or a point shows what belongs to the same sentence.
   const content = find("content");
   content.addEventListener("pointerover", (event) => {
     const tone = event.pointerType === "mouse" && event.target.closest("[data-tone]");
@@ -190,22 +195,30 @@
     event.preventDefault();
     preview();
   });
+  const steer = async (button) => {
+    const item = button.closest("[data-item]")?.dataset.item;
+    await read(button.formAction, { text: text.value, [button.name]: button.value });
+    // The list was drawn anew: whoever works with the keyboard goes on where they were.
+    const same = item && list.querySelector('[data-item="' + CSS.escape(item) + '"] button[name="' + button.name + '"]');
+    (same || find(item ? "list-title" : "profile-title")).focus({ preventScroll: true });
+  };
+  const save = () => ask(form.action, { text: text.value }, "Not saved", () => {
+    leaving = true;
+    location.assign(form.dataset.here + "?said=saved");
+  });
   document.addEventListener("submit", (event) => {
-    const button = event.submitter;
-    if (event.target !== form || !button?.name || !text.value.trim()) {
+    if (event.target !== form) {
       leaving = true;
       return;
     }
     event.preventDefault();
     clearTimeout(timer);
-    const item = button.closest("[data-item]")?.dataset.item;
-    ask(button.formAction, { text: text.value, [button.name]: button.value }).then(() => {
-      // The list was drawn anew: whoever works with the keyboard goes on where they were.
-      const same = item && list.querySelector('[data-item="' + CSS.escape(item) + '"] button[name="' + button.name + '"]');
-      (same || find(item ? "list-title" : "profile-title")).focus({ preventScroll: true });
-    });
+    if (!text.value.trim()) say("The profile is empty.", true);
+    else if (event.submitter?.name) steer(event.submitter);
+    else if (form.dataset.here) save();
+    else preview();
   });
-  find("discard")?.addEventListener("click", () => { leaving = true; });
+  for (const link of document.querySelectorAll(".discard")) link.addEventListener("click", () => { leaving = true; });
   window.addEventListener("beforeunload", (event) => {
     if (!leaving && "saved" in form.dataset && text.value !== form.dataset.saved) event.preventDefault();
   });
