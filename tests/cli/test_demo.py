@@ -15,6 +15,7 @@ from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world, is_synthetic, save_world
 from bluerec.errors import ConfigError
 from bluerec.evaluation.results import load_results
+from bluerec.store.store import Store
 
 
 @pytest.fixture
@@ -40,13 +41,13 @@ def test_a_world_is_made_and_named_synthetic(
     assert is_synthetic(out / "world")
     assert load_dataset(out / "world").n_users == demo.WORLD_USERS
     assert load_profiles(out / "oracle.parquet").height == demo.WORLD_USERS
-    assert [step.arguments[0] for step in steps] == ["write", "train", "write", "evaluate", "report"]
+    assert [step.arguments[0] for step in steps] == ["write", "train", "write", "evaluate", "report", "index"]
 
 
 def test_a_shipped_adapter_is_shown_too(tmp_path: Path, steps: list[Step], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "has_shipped_adapter", lambda: True)
     run_demo("--out", str(tmp_path / "demo"))
-    assert [step.arguments[0] for step in steps] == ["write", "train", "write", "write", "evaluate", "report"]
+    assert [step.arguments[0] for step in steps] == ["write", "train", "write", "write", "evaluate", "report", "index"]
     assert steps[3].arguments[2:4] == ("--adapter", "shipped")
     assert any("shipped=" in argument for argument in steps[4].arguments)
 
@@ -115,3 +116,8 @@ def test_the_whole_demo_with_tiny_models(tmp_path: Path, monkeypatch: pytest.Mon
     page = (tmp_path / "demo" / "report.html").read_text()
     assert "synthetic" in page.casefold()
     assert "profile:oracle" in result.stdout
+    assert "bluerec serve demo/store" in result.output
+    with Store.open(tmp_path / "demo" / "store", offline=True) as store:
+        writers = [version.writer for version in store.versions(store.user_ids("", 1)[0])]
+        assert len(writers) == 2
+        assert writers[1].startswith(f"{writers[0]}+")

@@ -20,6 +20,7 @@ from bluerec.runs import read_json, write_json
 
 SHOWN_RANKERS = "random,popularity,mean,harmonic-centred,profile,profile+history,shuffled-profile"
 MARKER_FILE = "demo.json"
+STORE_FOLDER = "store"
 WORLD_USERS = 400
 WORLD_ITEMS = 300
 # Short prompts, short profiles and small groups: enough to see every part move, not enough to learn much.
@@ -82,6 +83,8 @@ def demo_command(
     if data is None:
         console.say("All of this was about a synthetic world: its numbers say nothing about real people.")
     console.say(f"{time.monotonic() - begin:.0f} s in all; open {out / 'report.html'}")
+    serve = shlex.join(["bluerec", "serve", str(out / STORE_FOLDER)])
+    console.say(f"Read these profiles, correct them and see the lists move: {serve}")
 
 
 def _clear(out: Path) -> None:
@@ -130,6 +133,7 @@ def _plan(
     shipped = ("shipped",) if has_shipped_adapter() else ()
     names = ("untrained", "trained", *shipped, *(("oracle",) if with_oracle else ()))
     sets = tuple(part for name in names for part in ("--profiles", f"{name}={out / name}.parquet"))
+    stored = tuple(part for name in ("untrained", "trained") for part in ("--profiles", f"{out / name}.parquet"))
     shown = ("--rankers", SHOWN_RANKERS, "--pools", "100,full")
     run, results = out / "run", out / "results.json"
 
@@ -152,6 +156,10 @@ def _plan(
         Step(
             "the report",
             ("report", str(results), str(run), *sets, "--data", str(folder), "--out", str(out / "report.html")),
+        ),
+        Step(
+            "a store of both, to look at and to edit",
+            ("index", str(folder), *stored, "--only-profiled", "--out", str(out / STORE_FOLDER), *no_download),
         ),
     ]
 
