@@ -15,7 +15,7 @@ _NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("Dr", "Mr", "Ms", "Mrs", "S
 _END = re.compile(rf"(?<=[.!?]){_NO_END}\s+|(?<=[。！？])|\n+")
 _UNWANTED = re.compile(r"^(?:nothing like|no more|not interested in|avoid)\s+", re.IGNORECASE)
 _WANTED = re.compile(r"^more like\s+", re.IGNORECASE)
-_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
 
 
 @dataclass(frozen=True, slots=True)
