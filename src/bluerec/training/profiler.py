@@ -46,7 +46,7 @@ def train_profiler(
     processes call this together. Raises `ConfigError` for contradicting settings, `ModelError` for models that cannot
     be used, `TrainingError` where the training stops itself.
     """
-    _require_training_libraries()
+    _require_training_libraries(config)
     table = choose_examples(dataset, config)
     processes = join_processes()
     check_processes(config, processes.count)
@@ -108,7 +108,9 @@ def _open_run(out: str | Path, config: Config, dataset: Dataset, processes: Proc
     return run
 
 
-def _require_training_libraries() -> None:
+def _require_training_libraries(config: Config) -> None:
+    from importlib.util import find_spec
+
     try:
         import datasets  # noqa: F401
         import peft  # noqa: F401
@@ -116,4 +118,6 @@ def _require_training_libraries() -> None:
         import trl  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(error.name or "trl", "train") from error
+    if config.trl.get("use_vllm") and find_spec("vllm") is None:
+        raise ConfigError("trl.use_vllm: vllm is not installed; run: pip install 'trl[vllm]', or leave the setting out")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -46,11 +46,12 @@ def save_progress(
 def load_progress(path: Path, device: str) -> Progress:
     """The inverse of `save_progress`."""
     batches: dict[int, dict[str, torch.Tensor]] = {}
-    with safe_open(path, framework="pt", device=device) as file:
+    # Not read to the device itself: in one of several processes its name may be one that safetensors does not know.
+    with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()[_FACTS])
         for key in file.keys():  # noqa: SIM118 - it is no mapping
             index, _, name = key.partition(".")
-            batches.setdefault(int(index), {})[name] = file.get_tensor(key)
+            batches.setdefault(int(index), {})[name] = file.get_tensor(key).to(device)
     return Progress(facts["counters"], [batches[index] for index in sorted(batches)], facts["memories"])
 
 
