@@ -88,6 +88,9 @@ def test_what_is_sent(server: FakeServer, writer: EndpointWriter) -> None:
     assert body["messages"][1]["content"] == '- Chess Begin with the words "This shopper likes".'
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("some-model", 48, 0.0)
     assert "SECRET" not in json.dumps(body) + writer.name
+    named = {"some/model": "some/model", "./models/small/": "small", "/srv/small": "small"}
+    for model, name in named.items():
+        assert EndpointWriter(server.url, model, ProfilerConfig()).name == name
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

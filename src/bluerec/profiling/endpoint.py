@@ -102,8 +102,9 @@ class EndpointWriter:
 
     @property
     def name(self) -> str:
-        """The model's name; the address is not recorded with profiles."""
-        return self._model
+        """The model's name; neither its address nor its folder is recorded with profiles."""
+        is_folder = self._model.startswith((".", "/", "~"))
+        return self._model.rstrip("/").rsplit("/", 1)[-1] if is_folder else self._model
 
     def write(self, prompts: Sequence[Prompt]) -> list[str]:
         """One profile per prompt, in their order.
