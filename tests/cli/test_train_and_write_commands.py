@@ -1,6 +1,7 @@
 """`bluerec train` and `bluerec write` with a tiny model: the path between them, and each fault in one line."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -95,6 +96,58 @@ def test_faults_of_train(bluerec, world: Path, tmp_path: Path, monkeypatch, argu
     assert (code, printed) == (2, "")
     assert expected in one_line(errors)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--set", "no_such_reward.weight=1"), "unknown setting no_such_reward; known here: data, profiler"),
+        (("--set", "profiler.max_new_tokens=900"), "the model's window is 1024; lower profiler.max_prompt_tokens"),
+        (("--set", "train.stages=['embedder', 'grpo']"), "has no weights to train"),
+        (("--set", "trl.num_generationz=2"), "num_generationz"),
+    ],
+)
+def test_faults_of_train_with_a_model(bluerec, world, profiler, tmp_path: Path, arguments, expected: str) -> None:
+    settings = ("--set", f"profiler.model={profiler}", *QUICK, *SHORT, *arguments)
+    code, printed, errors = bluerec("train", world, "--out", tmp_path / "run", *settings)
+    assert (code, printed) == (2, "")
+    assert expected in one_line(errors)
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_run_that_goes_on_can_be_reported_and_resumed(bluerec, world, profiler, tmp_path: Path) -> None:
+    """Its checkpoints are damaged one after the other: the older one is kept and used, until there is none."""
+    run = tmp_path / "run"
+    settings = ("--set", f"profiler.model={profiler}", *QUICK, *SHORT, "--set", "train.n_steps=2")
+    settings = (*settings, "--set", "train.save_every=1")
+    assert bluerec("train", world, "--out", run, *settings)[0] == 0
+    (run / "manifest.json").unlink()  # as if it were running still
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"step": 3, "rew')  # a row that is being written
+    code, printed, errors = bluerec("report", run, "--out", tmp_path / "report.html")
+    assert (code, printed.strip()) == (0, str(tmp_path / "report.html")), errors
+    page = (tmp_path / "report.html").read_text()
+    assert "reward" in page
+
+    code, _, errors = bluerec("train", world, "--resume", run, *settings, "--set", "train.lora_rank=4")
+    assert code == 2
+    assert "cannot resume with other settings: config.train.lora_rank was 2, is 4" in one_line(errors)
+
+    newest, older = (run / "checkpoints" / f"checkpoint-{step}" for step in (2, 1))
+    weights = newest / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    shutil.copytree(older, tmp_path / "older")
+    code, _, errors = bluerec("train", world, "--resume", run)
+    assert code == 0, errors
+    assert f"set aside as damaged-2; going on from {older}" in errors
+    assert (tmp_path / "older" / "optimizer.pt").read_bytes() == (older / "optimizer.pt").read_bytes()
+
+    (run / "manifest.json").unlink()
+    for checkpoint in (run / "checkpoints").glob("checkpoint-*"):
+        (checkpoint / "optimizer.pt").write_bytes(b"")
+    code, _, errors = bluerec("train", world, "--resume", run)
+    assert code == 2
+    assert "there is no older one; begin the training anew" in one_line(errors)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bluerec.config import config_from_dict
 from bluerec.errors import ConfigError
 from bluerec.runs import read_log
 from bluerec.training.checkpoints import find_checkpoint
-from bluerec.training.processes import Processes, check_processes
+from bluerec.training.processes import Processes, check_processes, check_resumed
 from bluerec.training.profiler import train_profiler
 from bluerec.training.rollouts import RolloutModel
 
@@ -120,3 +120,12 @@ def test_what_cannot_be_spread_is_refused() -> None:
     alone.wait()
     with alone.first_alone():
         pass
+
+
+def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path: Path) -> None:
+    check_resumed(tmp_path, 2)  # from before there was such a file
+    for rank in (0, 1):
+        (tmp_path / f"progress_{rank}.safetensors").touch()
+    check_resumed(tmp_path, 2)
+    with pytest.raises(ConfigError, match="written by 2 processes, resumed by 1; .* start 2 of them"):
+        check_resumed(tmp_path, 1)

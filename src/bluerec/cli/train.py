@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +47,8 @@ def train_command(
             tell=_tell,
             progress=progress,
         )
+    if int(os.environ.get("RANK", "0")):  # of several processes one tells the result
+        return
     if as_json:
         console.print_json(
             {
@@ -62,5 +65,5 @@ def _tell(row: Mapping[str, Any]) -> None:
     parts = ", ".join(f"{name} {value:.3f}" for name, value in row["rewards"].items() if value is not None)
     console.detail(
         f"step {row['step']}: reward {row['reward']:.3f} ({parts}), {row['time']:.0f} s, "
-        f"{row['tokens_per_second']:.0f} tokens/s"
+        f"{row['tokens_per_second']:.0f} tokens/s, {row['seconds_left'] / 60:.0f} min left"
     )

@@ -24,7 +24,7 @@ from bluerec.profiling.prompts import join_profile
 from bluerec.training.faults import StepFacts
 from bluerec.training.progress import EpochSampler, load_progress, save_progress
 from bluerec.training.rollouts import RolloutModel
-from bluerec.training.sharing import find_generation_obstacle, find_loss_obstacle
+from bluerec.training.sharing import find_generation_obstacle, find_loss_obstacle, is_sharded
 from bluerec.types import Stateful
 
 # Parts of similar length in which the completions of a micro-batch run; each repeats the prompts' keys once.
@@ -70,9 +70,10 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._rollouts = rollouts
         self._sampling = sampling
         self._observe = observe
-        loss_obstacle = find_loss_obstacle(self.model, self.args)
+        split = is_sharded(self.accelerator)
+        loss_obstacle = find_loss_obstacle(self.model, self.args, is_sharded=split)
         self._shared_prefix = shared_prefix and loss_obstacle is None
-        generation_obstacle = find_generation_obstacle(self.model, self.args)
+        generation_obstacle = find_generation_obstacle(self.model, self.args, is_sharded=split)
         self._own_decoder = generation_obstacle is None and rollouts is not None
         if rollouts is not None:
             rollouts.to(self.accelerator.device)

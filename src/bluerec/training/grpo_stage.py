@@ -18,8 +18,12 @@ from bluerec.rewards.title_index import TitleIndex
 from bluerec.training.adapters import SETTINGS_FILE, load_lora
 from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, recover_checkpoint, rewind_log
 from bluerec.training.policy import Policy
+from bluerec.training.processes import check_resumed
 from bluerec.training.session import ADAPTER_FOLDER, Progress, Round, Session, Tell
 from bluerec.types import Float32Array, RewardFunction, Stateful
+
+# Models below this size are trained in float32 only.
+MIN_HALF_PARAMETERS = 200_000_000
 
 Rewards = list[tuple[RewardFunction, float]]
 
@@ -31,11 +35,14 @@ def run_grpo(session: Session, one: Round, table: ExampleTable, adapter: Path | 
         return done
     with session.processes.first_alone():
         checkpoint = recover_checkpoint(one.folder, session.say)
+    if checkpoint is not None:
+        check_resumed(checkpoint, session.processes.count)
     _, item_vectors = session.embed_catalogue(embedder)
     references = session.write_references(table, adapter, one.folder, seed=one.seed)
     index = TitleIndex(session.dataset.titles)
     profiler = session.load_profiler()
     policy = Policy(profiler, session.config, adapter, seed=one.seed)
+    _check_precision(policy, session.config)
     rewards = build_stage_rewards(session, table, policy, embedder, item_vectors, references, index)
     train = session.config.train
     of_rounds = f"round {one.number} of {train.rounds}: " if train.rounds > 1 else ""
@@ -114,7 +121,7 @@ def _run_trainer(
         observe=lambda batch: steps.observe(batch.with_prefill(prefill)),
         shared_prefix=train.shared_prefix,
         memories={function.name: function for function, _ in rewards if isinstance(function, Stateful)},
-        say=session.say if session.processes.is_first else lambda text: None,
+        say=session.say,
     )
     steps.trainer = trainer
     _quieten(trainer)
@@ -123,6 +130,17 @@ def _run_trainer(
         load_lora(policy.model, checkpoint)
         return
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def _check_precision(policy: Policy, config: Config) -> None:
+    """Small models lose their way in 16 bits: the importance ratios blow up within a few steps."""
+    n_parameters = sum(weights.numel() for weights in policy.model.get_base_model().parameters())
+    halved = next((name for name in ("bf16", "fp16") if config.trl.get(name)), None)
+    if halved and n_parameters < MIN_HALF_PARAMETERS:
+        raise ConfigError(
+            f"trl.{halved}=true: the profiler has {n_parameters / 1e6:.0f}M parameters, and below "
+            f"{MIN_HALF_PARAMETERS / 1e6:.0f}M the loss needs float32; leave the setting out"
+        )
 
 
 def _grpo_config(session: Session, one: Round, weights: list[float]) -> Any:

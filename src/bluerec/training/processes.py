@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bluerec.config import Config
 from bluerec.errors import ConfigError
@@ -66,4 +67,14 @@ def check_processes(config: Config, count: int) -> None:
         raise ConfigError(
             f"train.users_per_step={train.users_per_step} must be a multiple of train.users_per_micro_batch="
             f"{train.users_per_micro_batch} times {count} processes"
+        )
+
+
+def check_resumed(checkpoint: Path, count: int) -> None:
+    """Raise `ConfigError` for a checkpoint of another number of processes; one from before they were counted passes."""
+    n_saved = len(list(checkpoint.glob("progress_*.safetensors")))
+    if n_saved not in (0, count):
+        raise ConfigError(
+            f"{checkpoint}: written by {n_saved} processes, resumed by {count}; each goes on from its own place, so "
+            f"start {n_saved} of them"
         )

@@ -28,6 +28,10 @@ from bluerec.training.session import (
 from bluerec.training.warm_start import run_warm_start
 
 
+def _say_nothing(text: str) -> None:
+    pass
+
+
 def train_profiler(
     dataset: Dataset,
     config: Config,
@@ -35,7 +39,7 @@ def train_profiler(
     *,
     resume: bool = False,
     offline: bool = False,
-    say: Say = lambda text: None,
+    say: Say = _say_nothing,
     tell: Tell | None = None,
     progress: Progress | None = None,
 ) -> RunFolder:
@@ -50,6 +54,8 @@ def train_profiler(
     table = choose_examples(dataset, config)
     processes = join_processes()
     check_processes(config, processes.count)
+    if not processes.is_first:
+        say, tell, progress = _say_nothing, None, None
     run = _open_run(out, config, dataset, processes, resume)
     if run.is_whole:
         say(f"{run.path}: this run is whole already")

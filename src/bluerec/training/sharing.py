@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+SHARDED = "the weights are split over processes"
 
-def find_loss_obstacle(model: Any, args: Any) -> str | None:
+
+def find_loss_obstacle(model: Any, args: Any, *, is_sharded: bool = False) -> str | None:
     """Why the loss cannot run each prompt once; None if it can. `args` is TRL's GRPOConfig."""
+    if is_sharded:
+        return SHARDED
     if args.gradient_checkpointing:
         return "gradient checkpointing keeps no keys and values"
     return _find_cache_obstacle(model)
 
 
-def find_generation_obstacle(model: Any, args: Any) -> str | None:
+def find_generation_obstacle(model: Any, args: Any, *, is_sharded: bool = False) -> str | None:
     """Why our own decoder cannot write the candidates; None if it can."""
     if args.use_vllm:
         return "vLLM writes the candidates"
+    if is_sharded:
+        return SHARDED
     obstacle = _find_cache_obstacle(model)
     if obstacle is None and not getattr(_plain(model), "_supports_attention_backend", False):
         return f"{type(_plain(model)).__name__} does not call Transformers' attention interface"
     return obstacle
+
+
+def is_sharded(accelerator: Any) -> bool:
+    """True where no process holds all weights: under FSDP, and in stage 3 of DeepSpeed."""
+    plugin = getattr(accelerator.state, "deepspeed_plugin", None)
+    stage = plugin.zero_stage if plugin is not None else 0
+    return getattr(accelerator.state, "fsdp_plugin", None) is not None or int(stage) == 3
 
 
 def _find_cache_obstacle(model: Any) -> str | None:
