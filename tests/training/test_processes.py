@@ -127,5 +127,5 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(tmp_path: Path) 
     for rank in (0, 1):
         (tmp_path / f"progress_{rank}.safetensors").touch()
     check_resumed(tmp_path, 2)
-    with pytest.raises(ConfigError, match="written by 2 processes, resumed by 1; .* start 2 of them"):
+    with pytest.raises(ConfigError, match=r"written by 2 processes, resumed by 1; .* start 2 of them"):
         check_resumed(tmp_path, 1)
