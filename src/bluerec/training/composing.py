@@ -1,14 +1,14 @@
 """Profiles put together by rule, as examples to learn the form from: what was taken lately, and what may come next.
 
 A small model has never seen a profile that retrieves. These are true by construction: the first part names products
-of the history by the heads of their titles, the second names what others took after them. They are labels of train
+of the history by the heads of their titles, the second names what others took beside them. They are examples of train
 users; the profiler that has learnt from them sees the history alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,14 +16,14 @@ from bluerec.data.histories import ExampleTable
 from bluerec.evaluation.rankers import CooccurrenceRanker
 from bluerec.profiling.embedders import render_item_text
 from bluerec.rewards.title_index import TitleIndex
-from bluerec.types import Embedder, Float32Array, IntArray
+from bluerec.types import IntArray
 
 # Words of a title's head, the latest item first: recent items count more (the harmonic history vector says the same).
-HEAD_WORDS = (6, 4, 4)
+HEAD_WORDS = (6, 4, 4, 4, 4)
 # Words tried for what may come next; shorter ones where a longer one would name one title of the catalogue.
 NEXT_WORDS = (6, 4, 3, 2)
 N_NEXT = 2
-# What may come next is chosen among this many likely items, by closeness to what did.
+# What may come next is looked for among this many likely items: not all have a name that fits.
 N_LIKELY = 6
 _CHUNK = 512
 _BRACKETS = re.compile(r"[\[({<][^\])}>]*[\])}>]?")
@@ -54,16 +54,15 @@ def name_product(title: str, n_words: int) -> str:
 class ProfileComposer:
     """Composes profiles of the form "likes A, B and C, and may want D or E next."."""
 
-    def __init__(self, table: ExampleTable, embedder: Embedder, item_vectors: Float32Array, index: TitleIndex) -> None:
-        """`table` tells which events may be counted; `item_vectors` (n_items, d)."""
+    def __init__(self, table: ExampleTable, index: TitleIndex, fits: Callable[[str], bool] = lambda text: True) -> None:
+        """`table` tells which events may be counted; of a text that does not fit, the oldest products are left out."""
         self._table = table
-        self._embedder = embedder
-        self._vectors = item_vectors
         self._index = index
+        self._fits = fits
         self._cooccurrence = CooccurrenceRanker(table)
 
     def compose(self, table: ExampleTable) -> list[str]:
-        """One continuation of the prefill "This shopper likes" per example; the target of each must be known."""
+        """One continuation of the prefill "This shopper likes" per example, from its history alone."""
         texts: list[str] = []
         for start in range(0, len(table), _CHUNK):
             texts += self._compose_part(table.take(np.arange(start, min(start + _CHUNK, len(table)))))
@@ -71,28 +70,25 @@ class ProfileComposer:
 
     def _compose_part(self, table: ExampleTable) -> list[str]:
         scores = self._cooccurrence.score(table)
-        options = []
+        texts = []
         for row in range(len(table)):
             history = table.history_rows(row)
             scores[row, history] = 0.0
             likely = np.argsort(-scores[row], kind="stable")[:N_LIKELY]
-            options.append(self._name_next(likely[scores[row, likely] > 0], history))
-        distinct = sorted({phrase for phrases in options for phrase in phrases})
-        row_of = {phrase: row for row, phrase in enumerate(distinct)}
-        vectors = self._embedder.embed(distinct, "profile") if distinct else self._vectors[:0]
-        texts = []
-        for row, phrases in enumerate(options):
-            target = self._vectors[table.target_rows[row]]
-            nearest = sorted(phrases, key=lambda phrase: -float(vectors[row_of[phrase]] @ target))[:N_NEXT]
-            texts.append(_join(self._name_history(table, row), nearest))
+            coming = self._name_next(likely[scores[row, likely] > 0], history)[:N_NEXT]
+            texts.append(self._join(self._name_history(history), coming))
         return texts
 
-    def _name_history(self, table: ExampleTable, row: int) -> list[str]:
-        latest_first = table.history_rows(row)[::-1]
+    def _name_history(self, history: IntArray) -> list[str]:
+        latest_first = history[::-1]
         names = (
             name_product(self._title(item), n_words) for item, n_words in zip(latest_first, HEAD_WORDS, strict=False)
         )
         return list(dict.fromkeys(name for name in names if name))
+
+    def _join(self, liked: Sequence[str], coming: Sequence[str]) -> str:
+        text = _join(liked, coming)
+        return text if len(liked) < 2 or self._fits(text) else self._join(liked[:-1], coming)
 
     def _name_next(self, likely: IntArray, history: IntArray) -> list[str]:
         """Names of the likely items that are no single foreign title, and not what the history shows already."""

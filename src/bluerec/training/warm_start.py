@@ -80,9 +80,12 @@ def _compose_lessons(session: Session, profiler: Profiler) -> list[Lesson]:
     config, say = session.config, session.say
     examples = session.all_examples()
     table = examples.select("train", max_users=config.sft.n_users, seed=config.train.seed + 2)
-    embedder, item_vectors = session.embed_catalogue(config.embedder)
     say(f"warm start: composing profiles of {len(table)} train users")
-    texts = ProfileComposer(examples, embedder, item_vectors, TitleIndex(session.dataset.titles)).compose(table)
+
+    def fits(text: str) -> bool:
+        return len(_encode_texts([text], profiler)[0]) <= config.profiler.max_new_tokens
+
+    texts = ProfileComposer(examples, TitleIndex(session.dataset.titles), fits).compose(table)
     _show(texts, config, session)
     lessons = [
         Lesson(prompt, completion)
