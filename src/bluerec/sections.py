@@ -116,8 +116,8 @@ class SftConfig:
 
     source: str = setting(
         "composed",
-        "what is imitated: composed (put together by rule from the history and what others took) or best-of-n (of the profiler's own "
-        "candidates for a user the one with the highest rewards)",
+        "what is imitated: composed (put together by rule from the history and what others took) or best-of-n (of the "
+        "profiler's own candidates for a user the one with the highest rewards)",
     )
     n_candidates: int = setting(8, "candidates per user where the best of them is imitated; sampled as in [train]")
     n_users: int = setting(4000, "train users whose profiles are imitated")
