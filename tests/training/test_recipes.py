@@ -22,6 +22,14 @@ RECIPES = sorted(path.stem for path in CONFIGS.glob("*.toml"))
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Every trained embedder leaves vectors of the catalogue in the cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BLUEREC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def dataset():
     return tiny_runs.build_dataset()
