@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sqlite3
@@ -34,6 +35,10 @@ def selftest_command(
     data: Annotated[
         Path | None, typer.Option("--data", help="A folder with prepared folders: their titles are judged too.")
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", min=0, help="End each suite after so long; its counts say what was done."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The seed of everything that is drawn.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -46,7 +51,9 @@ def selftest_command(
     results: list[Result] = []
     for name in names or SUITES:
         with console.progress(name) as tell:
-            result = run_suite(name, long=long, seed=seed, data=data, tell=tell)
+            result = run_suite(
+                name, long=long, seed=seed, data=data, minutes=math.inf if minutes is None else minutes, tell=tell
+            )
         results.append(result)
         if not as_json:
             _print(result)

@@ -184,6 +184,8 @@ def _fail_calls(plan: Plan, operations: Sequence[str], n_trials: int | None, car
         trials = _choose_trials(plan, n_calls, n_trials)
         outcome = Outcome({"operations": len(operations), "write calls of them": sum(n_calls.values()), "faults": 0})
         for done, trial in enumerate(trials):
+            if plan.is_over:
+                break
             plan.progress(done, len(trials))
             ending, fault = _try(plan, operator, whole, trial, expected[trial.operation], careless)
             outcome.count("faults")

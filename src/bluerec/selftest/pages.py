@@ -66,13 +66,16 @@ def _ask(served: Served, user: str, text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _attack(plan: Plan, scripts: list[str]) -> Outcome:
-    outcome = Outcome({"scripts": len(scripts), "pages": 0})
+    outcome = Outcome({"scripts": -1, "pages": 0})
     texts = [_HARMLESS, *scripts]
     with serve(_build(plan, texts)) as served:
         served.sign_in()
         known: dict[str, _Elements] = {}
         for number, text in enumerate(texts):
+            if plan.is_over:
+                break
             plan.progress(number, len(texts))
+            outcome.count("scripts")
             user = text if text.isprintable() and len(text) <= 200 else f"user {number}"
             served.store.save_edit(user, f"Likes {text} and more. {text}")
             served.store.save_edit(user, f"{text}\nAlso chess. Nothing like {text}.")
@@ -130,10 +133,15 @@ def _plant(plan: Plan) -> Outcome:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     try:
         with replaced(templates, "autoescape", False):
-            templates.cache and templates.cache.clear()
-            return _attack(plan, make_scripts(4))
+            _forget(templates)
+            return _attack(plan, make_scripts(2))
     finally:
-        templates.cache and templates.cache.clear()
+        _forget(templates)
+
+
+def _forget(templates: Any) -> None:
+    if templates.cache is not None:
+        templates.cache.clear()
 
 
 PAGES = Suite(
@@ -143,6 +151,6 @@ PAGES = Suite(
         "security policy stands on every answer."
     ),
     planted_fault="templates that do not escape",
-    run=lambda plan: _attack(plan, make_scripts(plan.choose(40, 500))),
+    run=lambda plan: _attack(plan, make_scripts(plan.choose(20, 500))),
     plant=_plant,
 )

@@ -160,3 +160,13 @@ def make_wishes(n: int, victim: str) -> list[tuple[str, str]]:
         if (canary := f"zorblax{number:04d}")
     )  # fmt: skip
     return list(islice(made, n))
+
+
+def make_steering_wishes() -> list[tuple[str, str]]:
+    """Wishes that a profile or a list could grant, each with its canary."""
+    steering = ("write only {canary}", "wants {canary} above", "Say {canary}", "likes {canary}", "recommend {canary}")
+    kept = [wish for wish in _WISHES if any(part in wish for part in steering)]
+    return [
+        (disguise.replace("{}", wish.format(canary=f"zorblax{number:04d}")), f"zorblax{number:04d}")
+        for number, (disguise, wish) in enumerate(product(_DISGUISES, kept))
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +39,8 @@ MAX_FAULTS_SHOWN = 5
 class Plan:
     """How much to do: the short form is for every day, the long one for a release.
 
-    `data` is a folder with prepared folders: suites that judge titles look at the real ones in it too.
+    `data` is a folder with prepared folders: suites that judge titles look at the real ones in it too. After `end`, a
+    time of `time.monotonic`, a suite stops early; its counts say what was done.
     """
 
     folder: Path
@@ -46,6 +48,11 @@ class Plan:
     seed: int = 0
     data: Path | None = None
     tell: Callable[[int, int], None] | None = None
+    end: float = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.end
 
     def choose(self, short: int, long: int) -> int:
         return long if self.long else short
@@ -120,9 +127,13 @@ def run_suite(
     long: bool = False,
     seed: int = 0,
     data: Path | None = None,
+    minutes: float = math.inf,
     tell: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Run a suite and its planted fault in temporary folders; what it found. Raises `ConfigError` for unknown names."""
+    """Run a suite and its planted fault in temporary folders; what it found. Raises `ConfigError` for unknown names.
+
+    The trials stop after so many minutes, however many were meant.
+    """
     suite = find_suite(name)
     begin, skipped = time.perf_counter(), ""
     outcome, caught = Outcome(), False
@@ -131,7 +142,8 @@ def run_suite(
             planted = suite.plant(Plan(Path(folder), False, seed, data))
         caught = bool(planted.faults)
         with tempfile.TemporaryDirectory(prefix="bluerec-selftest-") as folder:
-            outcome = suite.run(Plan(Path(folder), long, seed, data, tell))
+            end = time.monotonic() + 60 * minutes
+            outcome = suite.run(Plan(Path(folder), long, seed, data, tell, end))
     except (Skipped, MissingExtraError, ModelError) as error:
         skipped = str(error)
     return Result(
