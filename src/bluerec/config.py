@@ -91,10 +91,13 @@ class Config:
         return hashlib.blake2b(json.dumps(self.as_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: str | Path | None, overrides: Sequence[str] = (), *, base: Mapping[str, Mapping[str, Any]] | None = None
+) -> Config:
     """Read a recipe (None: the defaults) and apply `section.key=value` overrides.
 
-    Raises `ConfigError` naming the path of an unknown key or a value of the wrong type.
+    `base` holds values, by section, for what neither of them names. Raises `ConfigError` naming the path of an unknown
+    key or a value of the wrong type.
     """
     table: dict[str, Any] = {}
     if path is not None:
@@ -106,6 +109,8 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
     for override in overrides:
         _apply_override(table, override)
+    for section, values in (base or {}).items():
+        table[section] = {**values, **table.get(section, {})}
     return config_from_dict(table, where=str(path) if path else "--set")
 
 

@@ -51,10 +51,11 @@ def bench_command(
     """
     config = load_bench(benchmark)
     config = replace(config, externals=(*config.externals, *(_parse_external(text, config) for text in external or ())))
-    model_settings = load_config(None, (*config.settings, *(settings or ())))
+    overrides = (*config.settings, *(settings or ()))
+    model_settings = load_config(None, overrides)
     for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
         check_writable(path)
-    models = _Models(model_settings, offline)
+    models = _Models(overrides, offline)
     bench = Bench(config, data, out, models.embed, models.write, console.say, models.load_answerer)
     results = bench.run(_identify(config, benchmark, model_settings, settings or ()))
     page = render_markdown(results)
@@ -72,8 +73,9 @@ def bench_command(
 class _Models:
     """The models of a run, loaded when they are first needed."""
 
-    def __init__(self, settings: Config, offline: bool) -> None:
-        self._settings = settings
+    def __init__(self, overrides: Sequence[str], offline: bool) -> None:
+        self._overrides = overrides
+        self._settings = load_config(None, overrides)
         self._offline = offline
         self._embedder: Any = None
         self._answerer: LikelihoodAnswerer | None = None
@@ -102,15 +104,15 @@ class _Models:
 
     def write(self, wanted: BenchProfiles, table: ExampleTable, path: Path) -> None:
         """Write the profiles of an adapter; a stopped run goes on where it was."""
-        from bluerec.profiling.models import choose_adapter, load_profiler
+        from bluerec.profiling.models import load_profiler
+        from bluerec.profiling.prompt_settings import load_writing_config
         from bluerec.profiling.writers import LocalWriter, write_profiles
 
-        profiler = self._settings.profiler
-        profiler = replace(
-            profiler, model=wanted.model or profiler.model, template=wanted.template or profiler.template
-        )
-        adapter = choose_adapter(wanted.adapter, profiler.model)
-        loaded = load_profiler(profiler.model, adapter=adapter, offline=self._offline, announce=console.say)
+        template = [f"profiler.template={wanted.template}"] if wanted.template else []
+        profiler = load_writing_config(
+            None, [*self._overrides, *template], model=wanted.model or None, adapter=wanted.adapter
+        ).profiler
+        loaded = load_profiler(profiler.model, adapter=profiler.adapter, offline=self._offline, announce=console.say)
         console.say(f"writing {len(table)} profiles {wanted.name!r} with {loaded.label}")
         writer = LocalWriter(loaded, profiler, seed=wanted.seed)
         with console.progress(f"writing profiles {wanted.name}") as tell:

@@ -133,13 +133,14 @@ def _plan(
     shipped = ("shipped",) if has_shipped_adapter() else ()
     names = ("untrained", "trained", *shipped, *(("oracle",) if with_oracle else ()))
     sets = tuple(part for name in names for part in ("--profiles", f"{name}={out / name}.parquet"))
-    stored = tuple(part for name in ("untrained", "trained") for part in ("--profiles", f"{out / name}.parquet"))
+    written = ("untrained", "trained", *shipped)
+    stored = tuple(part for name in written for part in ("--profiles", f"{out / name}.parquet"))
     shown = ("--rankers", SHOWN_RANKERS, "--pools", "100,full")
     run, results = out / "run", out / "results.json"
 
-    def write(name: str, adapter: str) -> tuple[str, ...]:
+    def write(name: str, adapter: str, settings: tuple[str, ...] = asked) -> tuple[str, ...]:
         target = ("--adapter", adapter, "--out", f"{out / name}.parquet")
-        return ("write", str(folder), *target, *users, *asked, *shared)
+        return ("write", str(folder), *target, *users, *settings, *shared)
 
     return [
         Step("profiles by the untrained model", write("untrained", "none")),
@@ -148,7 +149,8 @@ def _plan(
             ("train", str(folder), "--out", str(run), *asked, *trained, *no_download),
         ),
         Step("profiles by the trained model", write("trained", str(run))),
-        *(Step("profiles by the adapter that comes with bluerec", write(name, name)) for name in shipped),
+        # Asked as it was trained.
+        *(Step("profiles by the adapter that comes with bluerec", write(name, name, ())) for name in shipped),
         Step(
             "evaluation against plain rankers",
             ("evaluate", str(folder), *sets, *users, *shown, "--out", str(results), *shared),
@@ -158,7 +160,7 @@ def _plan(
             ("report", str(results), str(run), *sets, "--data", str(folder), "--out", str(out / "report.html")),
         ),
         Step(
-            "a store of both, to look at and to edit",
+            "a store of these profiles, to look at and to edit",
             ("index", str(folder), *stored, "--only-profiled", "--out", str(out / STORE_FOLDER), *no_download),
         ),
     ]

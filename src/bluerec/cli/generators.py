@@ -65,11 +65,12 @@ def _ask_endpoint(name: str, url: str) -> WriteMany:
 
 
 def _load(name: str, adapter: str | None, offline: bool) -> WriteMany:
-    from bluerec.profiling.models import choose_adapter, load_profiler
+    from bluerec.profiling.models import load_profiler
+    from bluerec.profiling.prompt_settings import load_writing_config
     from bluerec.profiling.writers import LocalWriter
 
-    config = replace(ProfilerConfig(), model=name)
-    profiler = load_profiler(name, adapter=choose_adapter(adapter, name), offline=offline, announce=console.say)
+    config = load_writing_config(None, (), model=name, adapter=adapter).profiler
+    profiler = load_profiler(name, adapter=config.adapter, offline=offline, announce=console.say)
     writer = LocalWriter(profiler, config)
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +11,13 @@ import typer
 
 from bluerec.cli import console
 from bluerec.cli.options import JsonOption, OfflineOption, SetOption
-from bluerec.config import Config, load_config
+from bluerec.config import Config
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.evaluation.profile_sets import ProfileSet, load_profile_sets
 from bluerec.evaluation.showcase import ShownProfile, ShownUser, find_user, show_users
-from bluerec.profiling.models import Profiler, choose_adapter, load_profiler
+from bluerec.profiling.models import Profiler, load_profiler
+from bluerec.profiling.prompt_settings import load_writing_config
 from bluerec.types import Prompt, Reader, Reward
 
 WRITTEN_NOW = "written now"
@@ -54,10 +55,7 @@ def show_command(
     The profile comes from --profiles, or is written now; then some other users get one too, because the embedding
     reward compares with them. The choice reward is left out with --set choice_reward.weight=0.
     """
-    config = load_config(None, settings or ())
-    model = profiler or config.profiler.model
-    writer = replace(config.profiler, model=model, adapter=choose_adapter(adapter or None, model))
-    config = replace(config, profiler=writer)
+    config = load_writing_config(None, settings or (), model=profiler or None, adapter=adapter or None)
     table = split_examples(load_dataset(folder), config.data.protocol, seed=config.data.split_seed)
     one = find_user(table, user)
     sets = load_profile_sets(profiles, table) if profiles else []

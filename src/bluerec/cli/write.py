@@ -9,11 +9,11 @@ import typer
 
 from bluerec.cli import console
 from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
-from bluerec.config import load_config
 from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import DataError
-from bluerec.profiling.models import choose_adapter, load_profiler
+from bluerec.profiling.models import load_profiler
+from bluerec.profiling.prompt_settings import load_writing_config
 from bluerec.profiling.writers import LocalWriter, write_profiles
 
 
@@ -34,14 +34,12 @@ def write_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write one profile per user from the history before the target; a killed run goes on where it was."""
-    named = [f"profiler.model={profiler}"] if profiler else []
-    settings = load_config(config, [*named, *(overrides or ())]).profiler
+    settings = load_writing_config(config, overrides or (), model=profiler, adapter=adapter).profiler
     examples = split_examples(load_dataset(directory), protocol)
     table = examples.select(split, max_users=max_users)
     if not len(table):
         raise DataError(f"{directory}: no user in split {split!r}; choose another --split")
-    chosen = choose_adapter(adapter, settings.model)
-    loaded = load_profiler(settings.model, adapter=chosen, offline=offline, announce=console.say)
+    loaded = load_profiler(settings.model, adapter=settings.adapter, offline=offline, announce=console.say)
     console.say(f"writing {len(table)} profiles with {loaded.label}")
     with console.progress("writing profiles") as progress:
         profiles = write_profiles(

@@ -12,6 +12,7 @@ from bluerec.config import EmbedderConfig, ProfilerConfig
 from bluerec.data.any_history import read_history
 from bluerec.profiling.embedders import load_embedder, render_item_text
 from bluerec.profiling.models import choose_adapter, load_profiler
+from bluerec.profiling.prompt_settings import load_writing_config
 from bluerec.profiling.prompts import render_prompt
 from bluerec.profiling.writers import LocalWriter
 from bluerec.types import Embedder, Event, History, Item
@@ -60,13 +61,16 @@ class Profiler:
     ) -> Profiler:
         """Load a model by embedded name, folder or hub name, with a LoRA adapter: a run folder, `shipped` or `none`.
 
-        Without names these are the embedded profiler and the shipped adapter, if there is one. `embedder` finds the
-        evidence, by default the embedded one. Raises `ModelError` if something cannot be loaded.
+        Without names these are the embedded profiler and the shipped adapter, if there is one; without a `config` it is
+        asked as the adapter was in training. `embedder` finds the evidence, by default the embedded one. Raises
+        `ModelError` if something cannot be loaded.
         """
-        settings = config or ProfilerConfig()
-        settings = replace(settings, model=model or settings.model)
-        chosen = choose_adapter(adapter, settings.model)
-        loaded = load_profiler(settings.model, adapter=chosen, offline=offline)
+        if config is None:
+            settings = load_writing_config(None, (), model=model, adapter=adapter).profiler
+        else:
+            settings = replace(config, model=model or config.model)
+            settings = replace(settings, adapter=choose_adapter(adapter, settings.model))
+        loaded = load_profiler(settings.model, adapter=settings.adapter, offline=offline)
         found = embedder or load_embedder(EmbedderConfig(), cache=False, offline=offline)
         return cls(LocalWriter(loaded, settings), settings, loaded.count_tokens, found)
 

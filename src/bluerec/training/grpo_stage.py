@@ -12,6 +12,7 @@ from bluerec.errors import ConfigError, ModelError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import load_embedder
 from bluerec.profiling.models import save_adapter
+from bluerec.profiling.prompt_settings import save_prompt_settings
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.rewards.functions import build_rewards
 from bluerec.rewards.title_index import TitleIndex
@@ -50,6 +51,7 @@ def run_grpo(session: Session, one: Round, table: ExampleTable, adapter: Path | 
         f"{train.users_per_step} users x {train.group_size} profiles")  # fmt: skip
     _run_trainer(session, one, table, policy, rewards, index, checkpoint)
     if session.processes.is_first:
+        save_prompt_settings(session.config.profiler, done)
         save_adapter(policy.model, done)
     session.processes.wait()
     return done

@@ -13,6 +13,7 @@ from bluerec.errors import TrainingError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.models import Profiler, save_adapter
 from bluerec.profiling.precision import choose_dtype
+from bluerec.profiling.prompt_settings import save_prompt_settings
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.training.adapters import SETTINGS_FILE, prepare_lora
@@ -68,6 +69,7 @@ def run_warm_start(session: Session, adapter: Path | None) -> Path:
         resume=session.resume,
         log=log,
     )
+    save_prompt_settings(config.profiler, done)
     save_adapter(model, done)
     return done
 

@@ -1,0 +1,55 @@
+"""How an adapter wants to be asked: a profiler writes well only for prompts and lengths like those it was trained on.
+
+Training saves these settings beside the adapter's weights; whoever writes with it starts from them, and a recipe or an
+option still overrides each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bluerec.config import Config, ProfilerConfig, load_config
+from bluerec.errors import ModelError
+from bluerec.profiling.models import choose_adapter, resolve_adapter
+from bluerec.runs import read_json, write_json
+
+PROMPT_SETTINGS_FILE = "profiler.json"
+PROMPT_SETTINGS = ("template", "max_events", "max_prompt_tokens", "max_new_tokens")
+
+
+def save_prompt_settings(config: ProfilerConfig, folder: Path) -> None:
+    """Put the settings that a prompt depends on into the folder of an adapter."""
+    values = asdict(config)
+    write_json(folder / PROMPT_SETTINGS_FILE, {name: values[name] for name in PROMPT_SETTINGS})
+
+
+def load_prompt_settings(adapter: str) -> dict[str, Any]:
+    """The settings saved with an adapter (a folder, a run folder, `shipped`, or `none`); empty where there are none.
+
+    Raises `ModelError` if there is no such adapter, or its settings are damaged.
+    """
+    folder = resolve_adapter(adapter)
+    if folder is None or not (folder / PROMPT_SETTINGS_FILE).is_file():
+        return {}
+    found = read_json(folder / PROMPT_SETTINGS_FILE, "settings of an adapter")
+    if not isinstance(found, dict) or not set(found) <= set(PROMPT_SETTINGS):
+        raise ModelError(
+            f"{folder / PROMPT_SETTINGS_FILE}: expected {', '.join(PROMPT_SETTINGS)}; delete the file to use defaults"
+        )
+    return found
+
+
+def load_writing_config(
+    path: str | Path | None, overrides: Sequence[str], *, model: str | None, adapter: str | None
+) -> Config:
+    """A recipe with its overrides, to write with: model and adapter settled, the rest as the adapter wants it.
+
+    Without `model` it is the recipe's, without `adapter` the shipped one where it belongs to the model.
+    """
+    named = [*([f"profiler.model={model}"] if model else []), *overrides]
+    first = load_config(path, named)
+    chosen = choose_adapter(adapter, first.profiler.model)
+    return load_config(path, [*named, f"profiler.adapter={chosen}"], base={"profiler": load_prompt_settings(chosen)})

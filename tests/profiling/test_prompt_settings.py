@@ -1,0 +1,59 @@
+"""An adapter is asked as it was trained, unless somebody says otherwise."""
+
+from pathlib import Path
+
+import pytest
+
+from bluerec.config import ProfilerConfig
+from bluerec.errors import BluerecError, ModelError
+from bluerec.profiling.prompt_settings import (
+    PROMPT_SETTINGS_FILE,
+    load_prompt_settings,
+    load_writing_config,
+    save_prompt_settings,
+)
+
+TRAINED = ProfilerConfig(template="open", max_events=3, max_prompt_tokens=99, max_new_tokens=17)
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "run" / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}")
+    save_prompt_settings(TRAINED, folder)
+    return folder
+
+
+def test_the_settings_of_the_training_come_back(adapter: Path) -> None:
+    profiler = load_writing_config(None, (), model=None, adapter=str(adapter.parent)).profiler
+    names = ("template", "max_events", "max_prompt_tokens", "max_new_tokens")
+    assert [getattr(profiler, name) for name in names] == [getattr(TRAINED, name) for name in names]
+    assert profiler.adapter == str(adapter.parent)
+
+
+def test_a_recipe_and_an_option_override_them_even_with_a_default(adapter: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"[profiler]\nmax_events = {ProfilerConfig().max_events}\n")
+    overrides = [f"profiler.max_new_tokens={ProfilerConfig().max_new_tokens}"]
+    profiler = load_writing_config(recipe, overrides, model=None, adapter=str(adapter)).profiler
+    assert (profiler.max_events, profiler.max_new_tokens) == (12, 48)
+    assert profiler.max_prompt_tokens == TRAINED.max_prompt_tokens
+
+
+def test_without_an_adapter_or_its_settings_the_defaults_stand(adapter: Path) -> None:
+    assert load_writing_config(None, (), model=None, adapter="none").profiler == ProfilerConfig()
+    (adapter / PROMPT_SETTINGS_FILE).unlink()
+    assert load_prompt_settings(str(adapter)) == {}
+
+
+@pytest.mark.parametrize("text", ['{"model": "another"}', "[]", "{"])
+def test_damaged_settings_are_named(adapter: Path, text: str) -> None:
+    (adapter / PROMPT_SETTINGS_FILE).write_text(text)
+    with pytest.raises(BluerecError, match=PROMPT_SETTINGS_FILE):
+        load_prompt_settings(str(adapter))
+
+
+def test_an_adapter_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no LoRA adapter"):
+        load_writing_config(None, (), model=None, adapter=str(tmp_path))
