@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +36,11 @@ KINDS = ["racing", "puzzle", "chess", "farming", "football", "golf", "dungeon", 
 TRAITS = ["quiet", "fast", "short", "long", "cheap", "classic", "handheld", "online", "funny", "difficult", "Japanese"]
 ENDS = ["for two", "with friends", "with animals", "from the nineties", "for the evening", "with a story", "in cities"]
 N_EVENTS = 20
+# After an overload all is well when so many answers in a row come within this time.
+WELL_IN_A_ROW, WELL_SECONDS, GIVE_UP_SECONDS = 10, 0.15, 60.0
 NOISE = 1.0
+# The server closes a connection that is idle for longer than thirty seconds.
+IDLE_SECONDS = 20.0
 
 
 def make_store(folder: Path, n_items: int, n_users: int) -> float:
@@ -86,8 +91,12 @@ class Connection:
         self._place = urlsplit(address)
         self._token = token
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = 0.0
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        if self._streams is not None and time.perf_counter() - self._used > IDLE_SECONDS:
+            self.close()
+            self._streams = None
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._place.hostname, self._place.port)
         reader, writer = self._streams
@@ -99,7 +108,9 @@ class Connection:
         writer.write(head.encode() + content)
         lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
         length = next(int(line[15:]) for line in lines if line.lower().startswith(b"content-length:"))
-        return int(lines[0][9:12]), await reader.readexactly(length)
+        content = await reader.readexactly(length)
+        self._used = time.perf_counter()
+        return int(lines[0][9:12]), content
 
     def close(self) -> None:
         if self._streams is not None:
@@ -162,11 +173,44 @@ async def ask_without_pause(make: Callable[[], Connection], ask: Ask, n: int, se
     return {"askers": n, **describe(delays, statuses, time.perf_counter() - begin)}
 
 
-async def measure(address: str, token: str, n_users: int, seconds: float) -> dict[str, Any]:
+async def overload(make: Callable[[], Connection], ask: Ask, rate: float, seconds: float) -> dict[str, Any]:
+    """What too many requests get, how fast they are told, and how long it takes afterwards until all is well."""
+    answers: list[tuple[int, float]] = []
+
+    async def noted(connection: Connection) -> int:
+        begin = time.perf_counter()
+        status = await ask(connection)
+        answers.append((status, time.perf_counter() - begin))
+        return status
+
+    asked = await ask_at_rate(make, noted, rate, seconds)
+    refused = [delay for status, delay in answers if status in (429, 503)]
+    begin, well, connection = time.perf_counter(), 0, make()
+    while well < WELL_IN_A_ROW:
+        now = time.perf_counter()
+        status = await ask(connection)
+        well = well + 1 if status == 200 and time.perf_counter() - now < WELL_SECONDS else 0
+        if now - begin > GIVE_UP_SECONDS:
+            raise SystemExit(f"not well again {GIVE_UP_SECONDS} s after an overload")
+        await asyncio.sleep(1 / 30)
+    connection.close()
+    counts = Counter(status for status, _ in answers)
+    return {
+        "asked_per_second": rate,
+        "answered_per_second": round(counts[200] * asked["per_second"] / len(answers), 1),
+        "statuses": dict(sorted(counts.items())),
+        "refused_p99_ms": round(float(np.percentile(refused, 99)) * 1000, 1) if refused else None,
+        "well_again_s": round(time.perf_counter() - begin - WELL_IN_A_ROW / 30, 2),
+    }
+
+
+async def measure(
+    process: subprocess.Popen[str], facts: dict[str, Any], n_users: int, seconds: float, only: Sequence[str]
+) -> dict[str, Any]:
     draw = random.Random(1)
 
     def make() -> Connection:
-        return Connection(address, token)
+        return Connection(facts["address"], facts["token"])
 
     async def stored(connection: Connection) -> int:
         return (await connection.ask("GET", f"/users/u{draw.randrange(n_users):05d}/recommendations?k=10"))[0]
@@ -177,11 +221,19 @@ async def measure(address: str, token: str, n_users: int, seconds: float) -> dic
 
     results: dict[str, Any] = {"free_text_first_s": await wait_for_text(make)}
     await ask_without_pause(make, stored, 2, 2.0)
-    results["stored_profile"] = await ask_at_rate(make, stored, 200, seconds)
-    results["stored_profile_most"] = await ask_without_pause(make, stored, 8, seconds / 4)
-    results["free_text"] = await ask_at_rate(make, free_text, 30, seconds)
-    results["free_text_most"] = await ask_without_pause(make, free_text, 4, seconds / 4)
-    results["edit_to_list"] = await measure_edits(make(), draw, n_users)
+    await ask_without_pause(make, free_text, 2, 2.0)
+    asked: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+        "stored_profile": lambda: ask_at_rate(make, stored, 200, seconds),
+        "stored_profile_most": lambda: ask_without_pause(make, stored, 8, seconds / 4),
+        "free_text": lambda: ask_at_rate(make, free_text, 30, seconds),
+        "free_text_most": lambda: ask_without_pause(make, free_text, 4, seconds / 4),
+        "overload": lambda: overload(make, free_text, 300, seconds / 2),
+        "edit_to_list": lambda: measure_edits(make(), draw, n_users),
+    }
+    before = resident_mb(process)
+    for name in only or asked:
+        results[name] = {**await asked[name](), "resident_mb": [before, after := resident_mb(process)]}
+        before = after
     return results
 
 
@@ -215,7 +267,7 @@ def resident_mb(process: subprocess.Popen[str]) -> float:
     return round(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024, 1)
 
 
-def run(folder: Path, n_users: int, seconds: float) -> dict[str, Any]:
+def run(folder: Path, n_users: int, seconds: float, only: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "bluerec", "serve", str(folder), "--port", "0", "--writer", "none", "--json"]
     begin = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -226,8 +278,7 @@ def run(folder: Path, n_users: int, seconds: float) -> dict[str, Any]:
             facts = json.loads(lines)
             asyncio.run(first_answer(facts))
             start = time.perf_counter() - begin
-            results = asyncio.run(measure(facts["address"], facts["token"], n_users, seconds))
-            results["resident_mb"] = resident_mb(process)
+            results = asyncio.run(measure(process, facts, n_users, seconds, only))
         finally:
             process.terminate()
     return {"start_s": round(start, 2), **results}
@@ -247,13 +298,14 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement at a fixed rate")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this measurement")
     parser.add_argument("--store", type=Path, help="keep the store here, or use the one that is there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.store or Path(temporary) / "store"
         built = None if folder.exists() else round(make_store(folder, options.items, options.users), 1)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-        results = run(folder, options.users, options.seconds)
+        results = run(folder, options.users, options.seconds, options.only)
     machine = {"cpus": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
     facts = {"items": options.items, "users": options.users, "build_s": built, "store_mb": round(size, 1), **machine}
     print(json.dumps({**facts, **results}, indent=1))
