@@ -1,5 +1,6 @@
-"""The documentation is current: generated pages, links, and every command that it shows."""
+"""The documentation is current: generated pages, links, every command and every line of Python that it shows."""
 
+import doctest
 import re
 import subprocess
 import sys
@@ -9,12 +10,20 @@ import pytest
 import typer
 
 from bluerec.cli import app
+from bluerec.cli.demo import WORLD_ITEMS, WORLD_USERS
+from bluerec.config import EmbedderConfig
+from bluerec.data.toy import build_world
+from bluerec.profiling.embedders import load_embedder
+from bluerec.store.building import build_store
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^ *(?:\$ )?bluerec ([a-z]+)(.*)$", re.MULTILINE)
 MAKE = re.compile(r"^ *(?:\$ )?make ([a-z-]+)", re.MULTILINE)
 OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*)")
 CODE_BLOCK = re.compile(r"```.*?\n(.*?)```|((?:^(?: {4}|\t).*\n?)+)", re.MULTILINE | re.DOTALL)
+
+
+PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def documents(project: Path) -> list[Path]:
@@ -72,3 +81,24 @@ def test_every_verb_says_what_it_does() -> None:
         assert command.help, name
         undocumented = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
         assert not undocumented, f"{name}: {undocumented}"
+
+
+@pytest.fixture
+def demo_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue of the demo's world as a store, where a demo leaves it."""
+    monkeypatch.chdir(tmp_path)
+    world = build_world(n_users=WORLD_USERS, n_items=WORLD_ITEMS, seed=0)
+    config = EmbedderConfig()
+    build_store(Path("runs/demo/store"), world.dataset, load_embedder(config), config, users=[])
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["README.md", "docs/serving.md"])
+def test_lines_of_python_print_what_is_shown(name: str, project: Path, demo_store: None) -> None:
+    text = (project / name).read_text(encoding="utf-8")
+    shown = "\n".join(block for block in PYTHON_BLOCK.findall(text) if ">>>" in block)
+    test = doctest.DocTestParser().get_doctest(shown, {}, name, name, 0)
+    assert len(test.examples) >= 3
+    told: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=told.append)
+    assert not result.failed, "".join(told)

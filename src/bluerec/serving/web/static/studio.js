@@ -125,8 +125,7 @@
     if (gone) {
       gone.hidden = !answer.gone.length;
       gone.querySelector("ul").replaceChildren(...answer.gone.map((row) => bare("li", row.title)));
-      find("draft-tag").hidden = !answer.changed;
-      find("savebar").hidden = !answer.changed;
+      for (const id of ["draft-tag", "says-tag", "savebar"]) find(id).hidden = !answer.changed;
     }
     if (find("keep")) {
       find("keep").hidden = false;
