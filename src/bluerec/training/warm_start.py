@@ -42,12 +42,13 @@ def run_warm_start(session: Session, adapter: Path | None) -> Path:
     done = folder / "adapter"
     if (done / SETTINGS_FILE).is_file():
         return done
-    profiler = session.load_profiler()
     if config.sft.source == "composed":
+        profiler = session.load_profiler()
         lessons = _compose_lessons(session, profiler)
     else:
         folder.mkdir(exist_ok=True)
         lessons = _sample_lessons(session, adapter, folder)
+        profiler = session.load_profiler()  # anew: the one that sampled carries an adapter
     set_seed(config.train.seed)
     # The weights that stay as they are; those of the adapter are in float32 whatever these are in.
     profiler.model.to(choose_dtype(config.sft.dtype))
