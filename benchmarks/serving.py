@@ -41,6 +41,8 @@ WELL_IN_A_ROW, WELL_SECONDS, GIVE_UP_SECONDS = 10, 0.15, 60.0
 NOISE = 1.0
 # The server closes a connection that is idle for longer than thirty seconds.
 IDLE_SECONDS = 20.0
+# Counted as an error like every status but 200.
+NO_ANSWER = 0
 
 
 def make_store(folder: Path, n_items: int, n_users: int) -> float:
@@ -140,9 +142,13 @@ async def ask_at_rate(make: Callable[[], Connection], ask: Ask, rate: float, sec
 
     async def one(due: float) -> None:
         connection = free.pop() if free else make()
-        statuses.append(await ask(connection))
+        try:
+            statuses.append(await ask(connection))
+            free.append(connection)
+        except (OSError, asyncio.IncompleteReadError):
+            statuses.append(NO_ANSWER)
+            connection.close()
         delays.append(time.perf_counter() - due)
-        free.append(connection)
 
     begin, tasks = time.perf_counter(), []
     for number in range(int(rate * seconds)):
@@ -205,7 +211,12 @@ async def overload(make: Callable[[], Connection], ask: Ask, rate: float, second
 
 
 async def measure(
-    process: subprocess.Popen[str], facts: dict[str, Any], n_users: int, seconds: float, only: Sequence[str]
+    process: subprocess.Popen[str],
+    facts: dict[str, Any],
+    n_users: int,
+    seconds: float,
+    rate: float,
+    only: Sequence[str],
 ) -> dict[str, Any]:
     draw = random.Random(1)
 
@@ -223,7 +234,7 @@ async def measure(
     await ask_without_pause(make, stored, 2, 2.0)
     await ask_without_pause(make, free_text, 2, 2.0)
     asked: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
-        "stored_profile": lambda: ask_at_rate(make, stored, 200, seconds),
+        "stored_profile": lambda: ask_at_rate(make, stored, rate, seconds),
         "stored_profile_most": lambda: ask_without_pause(make, stored, 8, seconds / 4),
         "free_text": lambda: ask_at_rate(make, free_text, 30, seconds),
         "free_text_most": lambda: ask_without_pause(make, free_text, 4, seconds / 4),
@@ -267,7 +278,7 @@ def resident_mb(process: subprocess.Popen[str]) -> float:
     return round(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024, 1)
 
 
-def run(folder: Path, n_users: int, seconds: float, only: Sequence[str]) -> dict[str, Any]:
+def run(folder: Path, n_users: int, seconds: float, rate: float, only: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "bluerec", "serve", str(folder), "--port", "0", "--writer", "none", "--json"]
     begin = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -278,7 +289,7 @@ def run(folder: Path, n_users: int, seconds: float, only: Sequence[str]) -> dict
             facts = json.loads(lines)
             asyncio.run(first_answer(facts))
             start = time.perf_counter() - begin
-            results = asyncio.run(measure(process, facts, n_users, seconds, only))
+            results = asyncio.run(measure(process, facts, n_users, seconds, rate, only))
         finally:
             process.terminate()
     return {"start_s": round(start, 2), **results}
@@ -298,6 +309,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each measurement at a fixed rate")
+    parser.add_argument("--rate", type=float, default=200.0, help="lists of stored profiles asked for in a second")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this measurement")
     parser.add_argument("--store", type=Path, help="keep the store here, or use the one that is there")
     options = parser.parse_args()
@@ -305,7 +317,7 @@ def main() -> None:
         folder = options.store or Path(temporary) / "store"
         built = None if folder.exists() else round(make_store(folder, options.items, options.users), 1)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-        results = run(folder, options.users, options.seconds, options.only)
+        results = run(folder, options.users, options.seconds, options.rate, options.only)
     machine = {"cpus": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
     facts = {"items": options.items, "users": options.users, "build_s": built, "store_mb": round(size, 1), **machine}
     print(json.dumps({**facts, **results}, indent=1))

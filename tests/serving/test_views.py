@@ -1,0 +1,94 @@
+"""What the page shows, without a browser: changes, the plane of the map, the line of time, and what is training."""
+
+import numpy as np
+import pytest
+
+from bluerec.serving.changes import diff_words, find_gone, find_moves
+from bluerec.serving.projection import HEIGHT, MARGIN, WIDTH, fit_plane
+from bluerec.serving.timeline import FIRST_TIME, build_timeline
+from bluerec.serving.views import describe_item, find_training
+from bluerec.types import Event, Interaction, Item
+from serving.memory_store import Row, Version
+
+
+def rows_of(*item_ids: str) -> list[Row]:
+    return [Row(Item(item_id, item_id), rank, "Chess.", ()) for rank, item_id in enumerate(item_ids, start=1)]
+
+
+def events_at(*times: int) -> list[Event]:
+    return [Event(Interaction("u", f"i{n}", time), Item(f"i{n}", f"title {n}")) for n, time in enumerate(times)]
+
+
+def version(number: int, writer: str, *, edited: bool = False) -> Version:
+    return Version(number, "Chess.", ("Chess.",), writer, 1.7e9, edited, ())
+
+
+def test_moves_tell_from_where() -> None:
+    moves = find_moves(rows_of("a", "b", "c", "d"), rows_of("d", "b", "x", "a"))
+    assert [move.label for move in moves] == ["up 3, from 4", "unchanged", "new", "down 3, from 1"]
+    assert [row.item.item_id for row in find_gone(rows_of("a", "b", "c"), rows_of("c", "x"))] == ["a", "b"]
+
+
+def test_a_diff_holds_both_texts() -> None:
+    old, new = "Likes chess and golf.", "Likes chess, cards and golf."
+    pieces = diff_words(old, new)
+    assert "".join(p.text for p in pieces if p.change != "removed").split() == new.split()
+    assert "".join(p.text for p in pieces if p.change != "added").split() == old.split()
+    assert {p.change for p in diff_words(old, old)} == {"same"}
+
+
+def test_the_plane_shows_distances_and_stays_while_a_draft_moves() -> None:
+    rng = np.random.default_rng(0)
+    items = np.zeros((20, 8), dtype=np.float32)
+    items[:, 2], items[:, 5] = rng.normal(size=20) * 5, rng.normal(size=20)  # all that differs
+    plane = fit_plane(items, items[:1])
+    places = plane.place(items)
+    assert places.min() >= MARGIN
+    assert (places.max(axis=0) <= [WIDTH - MARGIN, HEIGHT - MARGIN]).all()
+    assert abs(np.corrcoef(places[:, 0], items[:, 2])[0, 1]) > 0.999
+    assert abs(np.corrcoef(places[:, 1], items[:, 5])[0, 1]) > 0.999
+    far = np.full((1, 8), 1e6, dtype=np.float32)
+    np.testing.assert_array_equal(plane.place(np.concatenate([items, far]))[:20], places)
+    assert (plane.place(far) <= [[WIDTH - MARGIN, HEIGHT - MARGIN]]).all()
+
+
+@pytest.mark.parametrize("n_items", [0, 1, 2])
+def test_a_plane_of_almost_nothing(n_items: int) -> None:
+    items = np.eye(4, dtype=np.float32)[:n_items]
+    others = np.eye(4, dtype=np.float32)[3:]
+    assert np.isfinite(fit_plane(items, others).place(others)).all()
+    assert np.isfinite(fit_plane(items[:0], others[:0]).place(others)).all()
+
+
+def test_the_line_of_time_is_in_proportion_and_stacks_what_came_together() -> None:
+    year = 365 * 24 * 3600
+    line = build_timeline(events_at(FIRST_TIME, FIRST_TIME, FIRST_TIME + year, FIRST_TIME + 4 * year))
+    x = [dot.x for dot in line.dots]
+    assert x[0] == x[1] < x[2] < x[3]
+    assert line.dots[1].y < line.dots[0].y
+    assert (x[2] - x[0]) / (x[3] - x[0]) == pytest.approx(0.25, abs=0.02)
+    assert [tick.label for tick in line.ticks] == ["1974", "1975", "1976", "1977"]
+    assert line.dots[0].label == "3 Mar 1973: title 0"
+
+
+def test_positions_are_no_times() -> None:
+    line = build_timeline(events_at(0, 1, 2))
+    assert list(line.ticks) == []
+    assert [dot.label for dot in line.dots] == ["title 0", "title 1", "title 2"]
+    assert build_timeline([]).dots == ()
+    assert len(build_timeline(events_at(7)).dots) == 1
+
+
+def test_before_and_after_training_are_the_latest_of_one_model() -> None:
+    versions = [version(1, "small"), version(2, "small+a"), version(3, "person", edited=True), version(4, "small+b")]
+    assert [v.version for v in find_training(versions)] == [1, 4]
+    assert find_training(versions[:1]) is None
+    assert find_training([version(1, "other"), version(2, "small+a")]) is None
+
+
+def test_an_item_is_described_once() -> None:
+    assert describe_item(Item("i", "t", brand="Oak", categories=("games", "card_games"), price=4.5)) == (
+        "Oak · card games · 4.50"
+    )
+    assert describe_item(Item("i", "t", brand="Oak", categories=("Oak",))) == "Oak"
+    assert describe_item(Item("i", "t")) == ""
