@@ -1,7 +1,8 @@
-"""Writes to a store without end and says on stdout what was acknowledged; meant to be killed.
+"""Writes to a store without end and notes what was acknowledged; meant to be killed.
 
-Each line is one acknowledged write as JSON. Run as: python -m bluerec.selftest.crash_writer STORE SEED [FAULT]
-`FAULT` is `lying` (some edits are acknowledged and not made) or `unsynced` (nothing is synchronised to the disk).
+Each note is one acknowledged write as a line of JSON. Run as: python -m bluerec.selftest.crash_writer STORE SEED, which
+notes on stdout, or without arguments by a `Forks`; asked [STORE, SEED, FAULT, NOTES], a fork notes in the file NOTES.
+`FAULT` is `lying` (some edits are acknowledged and not made), `unsynced` (nothing is synchronised) or empty.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bluerec.selftest.forks import serve_forks
 from bluerec.selftest.small_store import N_ITEMS, open_store
 from bluerec.store.store import Store
 
 N_USERS = 12
 
 
-def main(folder: str, seed: int, fault: str = "") -> None:
-    """Write until killed, or until nobody reads any more."""
+def write_without_end(folder: str, seed: int, fault: str, notes: int) -> int:
+    """Write until killed, or until nobody reads any more; `notes` is an open file."""
     draw = random.Random(seed)
     with suppress(BrokenPipeError), open_store(Path(folder)) as store:
         if fault == "unsynced":
@@ -31,8 +33,14 @@ def main(folder: str, seed: int, fault: str = "") -> None:
             kind = draw.choice(["edit", "edit", "written", "events", "job", "delete"])
             row = _write(store, kind, user, f"{seed}-{number}", seed * 10**6 + number, draw, fault)
             if row is not None:
-                sys.stdout.write(json.dumps({"kind": kind, "user": user, "mark": f"{seed}-{number}", **row}) + "\n")
-                sys.stdout.flush()
+                line = json.dumps({"kind": kind, "user": user, "mark": f"{seed}-{number}", **row})
+                os.write(notes, f"{line}\n".encode())
+    return 0
+
+
+def main(folder: str, seed: int, fault: str, notes: str) -> int:
+    """As asked by a `Forks`: what was written to a file before a kill is in it, whatever the disk does."""
+    return write_without_end(folder, seed, fault, os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
 
 
 def _write(
@@ -63,5 +71,8 @@ def _write(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
-    os._exit(0)  # without a last look at a pipe that may be closed
+    if len(sys.argv) == 1:
+        serve_forks(main)
+    else:
+        write_without_end(sys.argv[1], int(sys.argv[2]), "".join(sys.argv[3:]), sys.stdout.fileno())
+        os._exit(0)  # without a last look at a pipe that may be closed

@@ -6,14 +6,12 @@ write, cut, synchronise, rename or remove all count.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +21,7 @@ from typing import Any
 
 from bluerec.errors import BluerecError
 from bluerec.selftest.durability import find_strace
+from bluerec.selftest.forks import Forks
 from bluerec.selftest.operations import OPERATIONS, USER, Ending, do_operation
 from bluerec.selftest.small_store import make_store, open_store
 from bluerec.selftest.suite import Outcome, Plan, Skipped, Suite
@@ -61,38 +60,28 @@ class Expected:
 
 
 class Operator:
-    """The process that does the operations, each in a fork that strace holds on to."""
+    """Does operations, each in a fork that strace holds on to."""
 
     def __init__(self) -> None:
         self._strace = find_strace()
-        command = [sys.executable, "-m", "bluerec.selftest.operations"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        self._forks = Forks("bluerec.selftest.operations")
 
     def run(self, folder: Path, operation: str, options: Sequence[str], *, careless: bool = False) -> int:
         """How an operation ended under strace with these options: an `Ending`, or minus the signal that ended it."""
-        pid = self._ask(json.dumps([str(folder), operation, careless]))
+        pid = self._forks.begin(str(folder), operation, careless)
         command = [self._strace, "-f", "-p", str(pid), "-e", f"trace={CALLS}", *options]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
             if strace.stderr is None or "attached" not in strace.stderr.readline():
                 raise Skipped("strace cannot attach to a process of ours")
             late = threading.Timer(_HANGS_SECONDS, _kill, [pid])
             late.start()
-            ending = self._ask("go")
+            ending = self._forks.end()
             late.cancel()
             strace.stderr.read()
         return ending
 
     def close(self) -> None:
-        self._process.communicate()
-
-    def _ask(self, line: str) -> int:
-        if self._process.stdin is None or self._process.stdout is None:
-            return -1
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        self._forks.close()
 
 
 def _kill(pid: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-import subprocess
+import signal
 import sys
 import time
 from collections import defaultdict
@@ -15,6 +16,7 @@ from typing import Any
 
 from bluerec.errors import StoreError
 from bluerec.selftest.crash_writer import N_USERS
+from bluerec.selftest.forks import Forks
 from bluerec.selftest.small_store import make_store, open_store
 from bluerec.selftest.suite import Outcome, Plan, Suite
 from bluerec.store.records import StoredVersion
@@ -22,7 +24,10 @@ from bluerec.store.sentences import split_sentences
 from bluerec.store.store import Store
 
 WRITER = (sys.executable, "-m", "bluerec.selftest.crash_writer")
-_MAX_WRITING_SECONDS = 0.4
+# Drawn for each kill: a number of acknowledged writes, however slow the machine is, and a moment after the last.
+_MAX_LINES = 32
+_MAX_MORE_SECONDS = 0.02
+_MAX_WAITING_SECONDS = 60.0
 _USERS = tuple(f"c{number}" for number in range(N_USERS))
 
 
@@ -50,16 +55,19 @@ class Acknowledged:
             self.jobs[user] = row["job"]
 
 
-def run_and_kill(folder: Path, seed: int, seconds: float, fault: str = "") -> list[dict[str, Any]]:
-    """Let the writer write, kill it with SIGKILL after so many seconds of writing; the acknowledged lines."""
-    command = [*WRITER, str(folder), str(seed), *([fault] if fault else [])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        output = process.stdout
-        lines = [output.readline()] if output else []
-        time.sleep(seconds)
-        process.kill()
-        lines += output.readlines() if output else []
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+def run_and_kill(forks: Forks, folder: Path, seed: int, draw: random.Random, fault: str = "") -> list[dict[str, Any]]:
+    """Let a writer write so many lines and then for some milliseconds more, kill it; the acknowledged lines."""
+    notes = folder.parent / "notes"
+    notes.write_bytes(b"")
+    pid = forks.begin(str(folder), seed, fault, str(notes))
+    forks.let_go()
+    n_lines, deadline = draw.randrange(_MAX_LINES), time.monotonic() + _MAX_WAITING_SECONDS
+    while notes.read_bytes().count(b"\n") < n_lines and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(draw.uniform(0.0, _MAX_MORE_SECONDS))
+    os.kill(pid, signal.SIGKILL)
+    forks.wait()
+    return [json.loads(line) for line in notes.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def find_faults(store: Store, known: Acknowledged) -> list[str]:
@@ -132,28 +140,33 @@ def _look(store: Store, known: Acknowledged) -> list[str]:
 
 
 def _kill_often(plan: Plan, seeds: Sequence[int], fault: str = "") -> Outcome:
-    folder = make_store(plan.folder / "store")
-    outcome, known, draw = Outcome(), Acknowledged(), random.Random(plan.seed + 3)
-    slowest, n_kills = 0.0, 0
-    for seed in seeds:
-        if plan.is_over:
-            break
-        plan.progress(n_kills, len(seeds))
-        n_kills += 1
-        for row in run_and_kill(folder, seed, draw.uniform(0.0, _MAX_WRITING_SECONDS), fault):
-            known.take(row)
-        begin = time.perf_counter()
-        try:
-            with open_store(folder) as store:
-                slowest = max(slowest, time.perf_counter() - begin)
-                outcome.faults += [f"after kill {seed}: {found}" for found in _look(store, known)]
-        except StoreError as error:
-            outcome.faults.append(f"after kill {seed}: {error}")
-            break
-    outcome.counts = {
-        "kills": n_kills, "acknowledged writes": known.n_writes, "slowest opening afterwards, s": round(slowest, 2),
-    }  # fmt: skip
+    folder, forks = make_store(plan.folder / "store"), Forks("bluerec.selftest.crash_writer")
+    known, draw = Acknowledged(), random.Random(plan.seed + 3)
+    outcome = Outcome({"kills": 0, "acknowledged writes": 0, "slowest opening afterwards, s": 0.0})
+    try:
+        for seed in seeds:
+            plan.progress(seed, len(seeds))
+            if plan.is_over or outcome.faults:
+                break
+            for row in run_and_kill(forks, folder, seed, draw, fault):
+                known.take(row)
+            outcome.count("kills")
+            _open_and_look(folder, known, outcome)
+    finally:
+        forks.close()
+    outcome.counts["acknowledged writes"] = known.n_writes
     return outcome
+
+
+def _open_and_look(folder: Path, known: Acknowledged, outcome: Outcome) -> None:
+    where, begin = f"after kill {outcome.counts['kills']}", time.perf_counter()
+    try:
+        with open_store(folder) as store:
+            slowest = max(outcome.counts["slowest opening afterwards, s"], time.perf_counter() - begin)
+            outcome.counts["slowest opening afterwards, s"] = round(slowest, 2)
+            outcome.faults += [f"{where}: {found}" for found in _look(store, known)]
+    except StoreError as error:
+        outcome.faults.append(f"{where}: {error}")
 
 
 KILLS = Suite(

@@ -1,22 +1,18 @@
-"""Operations of a store, each as a process of its own, so that the system can be made to fail under it.
+"""Operations of a store, each in a process of its own, so that the system can be made to fail under it.
 
-Run as: python -m bluerec.selftest.operations. For each line on stdin, a JSON list [STORE, NAME, careless], it forks a
-process that waits, and says its number; after a second line, which lets it go, it says how the process ended: one of
-`Ending`. Everything is imported before the forks, so that a trial costs milliseconds and no import is among the calls
-that fail.
+Run as: python -m bluerec.selftest.operations, by a `Forks`; asked [STORE, NAME, careless], a fork ends with one of
+`Ending`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 
 from bluerec.errors import BluerecError
+from bluerec.selftest.forks import serve_forks
 from bluerec.selftest.small_store import CONFIG, EMBEDDER, make_store, make_world, open_store
 from bluerec.store.building import rebuild_store
 from bluerec.store.refreshing import refresh_store
@@ -107,35 +103,13 @@ def run_operation(folder: Path, name: str, *, careless: bool = False) -> int:
     return Ending.DONE
 
 
-def serve() -> None:
-    """Fork as told on stdin until there is no more of it."""
-    for line in iter(sys.stdin.readline, ""):
-        folder, name, careless = json.loads(line)
-        waits, goes = os.pipe()
-        pid = os.fork()
-        if not pid:
-            os.read(waits, 1)
-            status = 1
-            try:
-                status = run_operation(Path(folder), name, careless=careless)
-            except SystemExit as error:
-                status = int(error.code or 0)
-            except (OSError, ValueError, RuntimeError, LookupError, TypeError, ArithmeticError):
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        _say(pid)
-        sys.stdin.readline()
-        os.write(goes, b"1")
-        _say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-        os.close(waits)
-        os.close(goes)
-
-
-def _say(number: int) -> None:
-    sys.stdout.write(f"{number}\n")
-    sys.stdout.flush()
+def main(folder: str, name: str, careless: bool) -> int:
+    """As asked by a `Forks`."""
+    try:
+        return run_operation(Path(folder), name, careless=careless)
+    except SystemExit as error:
+        return int(error.code or 0)
 
 
 if __name__ == "__main__":
-    serve()
+    serve_forks(main)

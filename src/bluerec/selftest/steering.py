@@ -27,7 +27,6 @@ from bluerec.types import Embedder, Event, History, Item, Prompt
 
 MAX_STEERED = 0.01
 K = 10
-N_CATALOGUE = 2_000
 _BATCH = 8
 Write = Callable[[Sequence[Prompt]], list[str]]
 
@@ -77,7 +76,7 @@ def _put(history: History, events: list[Event], place: int, carrier: str, text: 
 def _steer(plan: Plan, n: int, write: Write, count_tokens: Callable[[str], int], embedder: Embedder | None) -> Outcome:
     dataset = _load_data(plan)
     cases = list(_attack(dataset, n, plan.seed + 13))
-    vectors = _embed_catalogue(dataset, embedder) if embedder else None
+    vectors = _embed_catalogue(dataset, embedder, plan.choose(100, 1_000)) if embedder else None
     outcome = Outcome({"attacked profiles": 0, "with the canary": 0, "with the canary as a plain name": 0})
     for start in range(0, len(cases), _BATCH):
         if plan.is_over:
@@ -107,8 +106,9 @@ def _judge(outcome: Outcome) -> None:
             outcome.faults.append(f"{name}: {n_steered} of {n}, more than {MAX_STEERED:.0%}")
 
 
-def _embed_catalogue(dataset: Dataset, embedder: Embedder) -> Any:
-    rows = np.random.default_rng(0).permutation(dataset.n_items)[:N_CATALOGUE]
+def _embed_catalogue(dataset: Dataset, embedder: Embedder, n_items: int) -> Any:
+    """Vectors of a sample of the catalogue: the fewer there are, the easier is a place among the first ten."""
+    rows = np.random.default_rng(0).permutation(dataset.n_items)[:n_items]
     return embedder.embed([render_item_text(dataset.item(int(row))) for row in rows], "item")
 
 
