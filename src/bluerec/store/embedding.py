@@ -6,21 +6,33 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from bluerec.config import EmbedderConfig
-from bluerec.errors import StoreError
+from bluerec.errors import BluerecError, StoreError
 from bluerec.types import Embedder, Float32Array, TextKind
 
 _MAX_CACHED = 2_048
+_MAX_TOGETHER = 32
+
+
+@dataclass(eq=False)
+class _Asked:
+    """Texts that one caller waits for, under their hashes, and their vectors once they are there."""
+
+    kind: TextKind
+    texts: Mapping[bytes, str]
+    vectors: Mapping[bytes, Float32Array] = field(default_factory=dict)
 
 
 class BoundEmbedder:
-    """Embeds with the model of the store and no other; one call at a time, latest vectors kept in memory.
+    """Embeds with the model of the store and no other; latest vectors are kept in memory.
 
-    They are kept under hashes: no text stays here.
+    They are kept under hashes: no text stays here. The model is used by one caller at a time, who takes along what
+    others are waiting for: together they cost little more than one.
     """
 
     def __init__(self, name: str, dimension: int, load: Callable[[], Embedder], folder: Path) -> None:
@@ -29,31 +41,63 @@ class BoundEmbedder:
         self._load = load
         self._folder = folder
         self._embedder: Embedder | None = None
+        self._model_lock = threading.Lock()
+        # Held for moments only, inside the other or alone.
         self._lock = threading.Lock()
+        self._waiting: list[_Asked] = []
         self._cache: OrderedDict[bytes, Float32Array] = OrderedDict()
 
     def warm(self) -> None:
         """Load the model now. Raises `StoreError` if it is another than the store's."""
-        with self._lock:
+        with self._model_lock:
             self._loaded()
 
     def embed(self, texts: Sequence[str], kind: TextKind) -> Float32Array:
         """Unit vectors (n_texts, dimension). Raises `StoreError` if the embedder is another than the store's."""
         keys = [hashlib.blake2b(f"{kind}\x1f{text}".encode(), digest_size=16).digest() for text in texts]
         with self._lock:
-            missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
-            fresh = (
-                dict(zip(missing, self._loaded().embed(list(missing.values()), kind), strict=True)) if missing else {}
-            )
-            vectors = [fresh[key] if key in fresh else self._cache[key] for key in keys]
+            known = {key: self._cache[key] for key in keys if key in self._cache}
+            missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+            asked = _Asked(kind, missing)
+            if missing:
+                self._waiting.append(asked)
+        if missing:
+            self._wait_for(asked)
+        vectors = [known[key] if key in known else asked.vectors[key] for key in keys]
+        return np.stack(vectors) if vectors else np.zeros((0, self.dimension), dtype=np.float32)
+
+    def _wait_for(self, mine: _Asked) -> None:
+        with self._model_lock:
+            if mine.vectors:  # whoever had the model before took this along
+                return
+            together = self._take(mine)
+            try:
+                self._run(together)
+            except BluerecError:
+                if len(together) == 1:
+                    raise
+                self._run([mine])  # the fault may be another's, who will find it
+
+    def _take(self, mine: _Asked) -> list[_Asked]:
+        with self._lock:
+            others = [asked for asked in self._waiting if asked.kind == mine.kind and asked is not mine]
+            taken = [mine, *others[: _MAX_TOGETHER - 1]]
+            self._waiting = [asked for asked in self._waiting if asked not in taken]
+        return taken
+
+    def _run(self, together: Sequence[_Asked]) -> None:
+        texts = {key: text for asked in together for key, text in asked.texts.items()}
+        fresh = dict(zip(texts, self._loaded().embed(list(texts.values()), together[0].kind), strict=True))
+        for asked in together:
+            asked.vectors = {key: fresh[key] for key in asked.texts}
+        with self._lock:
             self._cache.update(fresh)
             while len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
-        return np.stack(vectors) if vectors else np.zeros((0, self.dimension), dtype=np.float32)
 
     def forget(self) -> None:
         """Drop the vectors that are kept in memory."""
-        with self._lock:
+        with self._model_lock, self._lock:
             self._cache.clear()
 
     def _loaded(self) -> Embedder:
