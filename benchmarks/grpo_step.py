@@ -158,7 +158,8 @@ class Bench:
 
     def candidates(self) -> Batch:
         """One batch for both sides, with advantages that are not zero."""
-        batch: Batch = self.stock.trainer._generate_and_score_completions(self.data.rows)
+        self.ours.trainer._rollouts = self.rollouts[self.dtype]
+        batch: Batch = self.ours.trainer._generate_and_score_completions(self.data.rows)
         generator = torch.Generator().manual_seed(2)
         batch["advantages"] = torch.randn(self.n_rows, generator=generator).to(self.device)
         return batch
@@ -170,11 +171,15 @@ class Bench:
             id(self.stock): sorted({min(rows, self.n_rows) for rows in (*STOCK_ROWS, self.n_rows)}),
             id(self.ours): sorted({min(users * size, self.n_rows) for users in (*OUR_USERS, self.wanted.users)}),
         }
-        for side in (self.stock, self.ours):
+        for side, given in ((self.stock, self.wanted.stock_rows), (self.ours, self.wanted.our_rows)):
+            if given:
+                side.rows = given
+                continue
             seconds = {}
             for rows in choices[id(side)]:
                 side.rows = rows
                 seconds[rows] = self.time(lambda side=side: side.loss(batch))
+                print(f"micro-batch of {rows} rows: {seconds[rows]:.1f} s", file=sys.stderr)
                 if seconds[rows] > 2 * min(seconds.values()):
                     break  # larger ones only need more memory still
             side.rows = min(seconds, key=seconds.__getitem__)
@@ -230,21 +235,25 @@ class Bench:
             "stock_step": lambda: self.stock.step(self.data.rows, self.optimizer),
             "step": lambda: self._our_step(),
         }
+        if self.dtype is torch.float32:
+            del work["generate_float32"]  # the same as "generate"
+        if self.wanted.without_steps:
+            del work["stock_step"], work["step"]
         seconds = {name: float("inf") for name in work}
         # Turn by turn, so that whatever else runs on the machine slows both sides alike.
         for _ in range(self.wanted.repeats):
             for name, one in work.items():
                 seconds[name] = min(seconds[name], self.time(one))
+                print(f"{name}: {seconds[name]:.1f} s", file=sys.stderr)
         shared, repeated = self._count_tokens()
-        ratio = {name: seconds[f"stock_{name}"] / seconds[name] for name in ("loss", "generate", "step")}
+        names = ("loss", "generate", "step")
+        ratio = {f"{name}_ratio": seconds[f"stock_{name}"] / seconds[name] for name in names if name in seconds}
         return {
-            "loss_ratio": ratio["loss"],
-            "generate_ratio": ratio["generate"],
-            "generate_ratio_float32": seconds["stock_generate"] / seconds["generate_float32"],
-            "step_ratio": ratio["step"],
+            **ratio,
+            "generate_ratio_float32": seconds["stock_generate"] / seconds.get("generate_float32", seconds["generate"]),
             "token_ratio": repeated / shared,
-            "share_of_bound": ratio["loss"] * shared / repeated,
-            **self.compare(batch),
+            "share_of_bound": ratio["loss_ratio"] * shared / repeated,
+            **({} if self.wanted.without_steps else self.compare(batch)),
             "stock_rows": self.stock.rows,
             "our_rows": self.ours.rows,
             "rollout_dtype": str(self.dtype).removeprefix("torch."),
@@ -291,6 +300,9 @@ def main() -> None:
     parser.add_argument("--group-size", type=int, default=8)
     parser.add_argument("--users", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--stock-rows", type=int, help="take this micro-batch for stock TRL, do not look for the best")
+    parser.add_argument("--our-rows", type=int, help="the same for ours")
+    parser.add_argument("--without-steps", action="store_true", help="loss and generation only, no memory either")
     parser.add_argument("--processor-time", action="store_true", help="count processor time, on a busy machine")
     parser.add_argument("--json", action="store_true", help="one line for machines")
     parser.add_argument("--memory-of", choices=("stock", "ours"), help=argparse.SUPPRESS)
@@ -303,9 +315,10 @@ def main() -> None:
         print(bench.peak_memory(getattr(bench, wanted.memory_of), wanted.memory_rows))
         return
     measured = bench.measure()
-    peaks = {side: measure_memory(side, getattr(bench, side).rows) for side in ("stock", "ours")}
-    measured["peak_memory_ratio"] = peaks["stock"] / peaks["ours"]
-    measured["peak_memory"] = peaks
+    if not wanted.without_steps:
+        peaks = {side: measure_memory(side, getattr(bench, side).rows) for side in ("stock", "ours")}
+        measured["peak_memory_ratio"] = peaks["stock"] / peaks["ours"]
+        measured["peak_memory"] = peaks
     measured["setting"] = {
         "model": wanted.model, "P": wanted.prompt_tokens, "R": wanted.completion_tokens, "G": wanted.group_size,
         "users": wanted.users, "threads": torch.get_num_threads(), "device": str(bench.device),
