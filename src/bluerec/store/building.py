@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,19 @@ from bluerec.config import EmbedderConfig
 from bluerec.data.tables import INTERACTIONS_SCHEMA, Dataset
 from bluerec.errors import ConfigError, DataError, StoreError
 from bluerec.profiling.embedders import embed_items
-from bluerec.store.catalogue import VECTORS_SUFFIX, save_vectors, sync_folder
+from bluerec.store.catalogue import VECTORS_SUFFIX, load_vectors, save_vectors, sync_folder
 from bluerec.store.database import Database, place_holders
-from bluerec.store.records import StoredVersion, pack_event, pack_item
-from bluerec.store.search import MAX_ITEMS
-from bluerec.store.sentences import split_sentences
+from bluerec.store.records import (
+    VERSION_COLUMNS,
+    Damaged,
+    SentenceVectors,
+    StoredVersion,
+    pack_event,
+    pack_item,
+    unpack_version,
+)
+from bluerec.store.search import MAX_ITEMS, find_near
+from bluerec.store.sentences import read_sentence, split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import (
     accept_written,
@@ -100,18 +109,18 @@ def rebuild_store(
         rows_of = {item_id: row for row, item_id in enumerate(dataset.item_ids)}
         _check_histories(database, rows_of)
         facts = _save_vectors(folder, dataset, embedder, config, None, progress)
+        shape = (dataset.n_items, embedder.dimension)
+        vectors = load_vectors(folder / facts["vectors_file"], shape, facts["vectors_checksum"])
         with database.writing() as writer:
             _renumber_items(writer, dataset)
             save_facts(writer, facts)
-            writer.execute("DELETE FROM sentence_vectors")
+            _embed_profiles(writer, database, embedder, vectors, progress)
     finally:
         database.close()
-    with Store.open(folder, embedder=embedder) as store:
-        _embed_profiles(store, progress)
     for path in folder.glob(f"*{VECTORS_SUFFIX}"):
         if path.name != facts["vectors_file"]:
-            path.unlink()
-    sync_folder(folder)
+            with suppress(OSError):  # the store is whole; the next rebuild tries again
+                path.unlink()
 
 
 def _save_vectors(
@@ -190,7 +199,7 @@ def _fill(
         part = wanted[start : start + _USERS_AT_ONCE]
         versions = [_make_version(texts[user]) for user in part if user in texts]
         sentences = [sentence for version in versions for sentence in version.sentences]
-        found = iter(_split_vectors(store, sentences, [len(version.sentences) for version in versions]))
+        found = _split_vectors(store.embed_sentences(sentences), [len(version.sentences) for version in versions])
         made = dict(zip([user for user in part if user in texts], versions, strict=True))
         with store.writing() as writer:
             for user in part:
@@ -217,16 +226,12 @@ def _make_version(profile: tuple[str, str]) -> StoredVersion:
     return next_version(None, text, split_sentences(text), ())
 
 
-def _split_vectors(store: Store, sentences: Sequence[str], lengths: Sequence[int]) -> Iterator[Any]:
-    """The vectors of many profiles, embedded and searched at once."""
-    found = store.embed_sentences(sentences)
+def _split_vectors(found: SentenceVectors, lengths: Sequence[int]) -> Iterator[SentenceVectors]:
+    """The vectors of many profiles that were embedded and searched at once, profile by profile."""
     start = 0
     for length in lengths:
-        yield type(found)(
-            found.vectors[start : start + length],
-            found.near_rows[start : start + length],
-            found.near_scores[start : start + length],
-        )
+        part = slice(start, start + length)
+        yield SentenceVectors(found.vectors[part], found.near_rows[part], found.near_scores[part])
         start += length
 
 
@@ -255,17 +260,31 @@ def _events(dataset: Dataset, user_id: str, reviews: _Reviews) -> Iterable[tuple
         yield row, Interaction(user_id=user_id, **clean_row({**fields, "review_text": text}))
 
 
-def _embed_profiles(store: Store, progress: Tell | None) -> None:
-    """Vectors for the latest version of every profile."""
-    users = iter(store.user_ids("", 1 << 40))
-    done = 0
-    while part := list(islice(users, _USERS_AT_ONCE)):
-        versions = [version for user in part if (version := store.profile(user)) is not None]
+def _embed_profiles(
+    writer: sqlite3.Connection,
+    database: Database,
+    embedder: Embedder,
+    item_vectors: Float32Array,
+    progress: Tell | None,
+) -> None:
+    """New vectors for the latest version of every profile, in the transaction that brings the new catalogue."""
+    writer.execute("DELETE FROM sentence_vectors")
+    asked = (
+        f"SELECT {VERSION_COLUMNS} FROM versions AS latest WHERE version = "
+        "(SELECT max(version) FROM versions WHERE user_row = latest.user_row) ORDER BY user_row"
+    )
+    cursor, done = writer.execute(asked), 0
+    while rows := cursor.fetchmany(_USERS_AT_ONCE):
+        try:
+            versions = [unpack_version(row) for row in rows]
+        except Damaged as error:
+            raise database.damaged(str(error)) from error
+        sentences = [read_sentence(sentence).content for version in versions for sentence in version.sentences]
+        made = embedder.embed(sentences, "profile")
+        found = SentenceVectors(made, *find_near(item_vectors, made))
         lengths = [len(version.sentences) for version in versions]
-        found = _split_vectors(store, [sentence for version in versions for sentence in version.sentences], lengths)
-        with store.writing() as writer:
-            for user, vectors in zip(part, found, strict=True):
-                replace_vectors(writer, add_user(writer, user)[0], vectors)
-        done += len(part)
+        for row, part in zip(rows, _split_vectors(found, lengths), strict=True):
+            replace_vectors(writer, row[0], part)
+        done += len(rows)
         if progress:
             progress(done, done)
