@@ -1,10 +1,7 @@
 """Damaged files give the right data or one named error; another embedder and another process are refused by name."""
 
-import os
-import random
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,23 +10,11 @@ from bluerec.config import EmbedderConfig
 from bluerec.data.tables import build_dataset
 from bluerec.errors import BluerecError, ConfigError, DataError, StoreError
 from bluerec.profiling.embedders import HashingEmbedder
+from bluerec.selftest.damage import read_everything
 from bluerec.store.building import build_store, rebuild_store
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from store.stores import CONFIG, EMBEDDER, make_store, make_world
-
-N_DAMAGED = int(os.environ.get("BLUEREC_DAMAGED_FILES", "150"))
-
-
-def read_everything(folder: Path) -> object:
-    with Store.open(folder, embedder=EMBEDDER) as store:
-        recommender = Recommender(store)
-        users = list(store.user_ids("", 100))
-        lists = [
-            [(row.item, row.rank, row.sentence, row.evidence) for row in recommender.recommend_with_reasons(user)]
-            for user in users
-        ]
-        return users, [store.export_user(user) for user in users], lists, store.stale_users()
 
 
 @pytest.fixture(scope="module")
@@ -38,51 +23,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
     return folder, read_everything(folder)
 
 
-def flip(path: Path, draw: random.Random) -> None:
-    content = bytearray(path.read_bytes())
-    for _ in range(draw.choice([1, 1, 4, 64])):
-        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    path.write_bytes(content)
-
-
-def cut(path: Path, draw: random.Random) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: draw.randrange(len(content))])
-
-
-def blank(path: Path, draw: random.Random) -> None:
-    content = bytearray(path.read_bytes())
-    start = draw.randrange(len(content))
-    content[start : start + 512] = bytes(len(content[start : start + 512]))
-    path.write_bytes(content)
-
-
 def read_or_fail(folder: Path) -> tuple[object, str | None]:
     try:
         return read_everything(folder), None
     except StoreError as error:
         return None, str(error)
-
-
-def test_damaged_files_are_named_or_harmless(whole: tuple[Path, object], tmp_path: Path) -> None:
-    folder, expected = whole
-    draw, n_named = random.Random(5), 0
-    for number in range(N_DAMAGED):
-        copy = tmp_path / "copy"
-        shutil.copytree(folder, copy)
-        victims = sorted(path for path in copy.iterdir() if path.stat().st_size)
-        damage: Callable[[Path, random.Random], None] = draw.choice([flip, flip, cut, blank])
-        victim = draw.choice(victims)
-        damage(victim, draw)
-        found, message = read_or_fail(copy)
-        if message is None:
-            assert found == expected, (number, victim.name, damage.__name__)
-        else:
-            n_named += 1
-            assert "\n" not in message
-            assert str(copy) in message
-        shutil.rmtree(copy)
-    assert n_named > N_DAMAGED // 4
 
 
 @pytest.mark.parametrize("wanted", [b"u0001", b"i0005", b"oracle", b"all-ids"])

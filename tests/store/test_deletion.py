@@ -37,7 +37,7 @@ def write_user(store: Store, name: str) -> None:
 
 
 def test_no_byte_is_left(store: Store) -> None:
-    names = [f"{n:03d}" for n in range(60)]
+    names = [f"{n:03d}" for n in range(16)]
     for name in names:
         write_user(store, name)
     assert files_with(store.folder, "canary-007-end"), "the search finds what is there"
