@@ -15,6 +15,14 @@ DURABILITY_PROMISE = (
     "An acknowledged write survives a crash of the process and, as far as the disk keeps its word, loss of power: the "
     "journal is synchronised before the answer."
 )
+LIMITS = (
+    "Power is not cut: that an acknowledged write is on the disk is seen in the system calls; the disk is taken at its "
+    "word.",
+    "Personal data is planted in the forms that the suite knows, by the hands that wrote the rules; other people write "
+    "other forms. Names and street addresses are not looked for.",
+    "Instructions are fixed texts: an attacker who adapts to this program and its models is not among them.",
+    "The service is asked inside the process, without a network; pages are read as a parser reads them.",
+)
 
 
 def merge_results(path: Path, results: Iterable[Result]) -> list[Result]:
@@ -66,6 +74,7 @@ def render_report(results: Sequence[Result], environment: Mapping[str, Any]) -> 
         "",
         *(line for result in results for line in _render_section(result)),
     ]
+    parts += ["## What is not shown", "", *(f"- {limit}" for limit in LIMITS), ""]
     missing = [name for name in SUITES if name not in {result.name for result in results}]
     if missing:
         parts += [f"Not run yet: {', '.join(missing)}.", ""]
