@@ -130,7 +130,7 @@ def describe(delays: list[float], statuses: list[int], seconds: float) -> dict[s
         "p50_ms": round(float(p50) * 1000, 1),
         "p99_ms": round(float(p99) * 1000, 1),
         "max_ms": round(max(delays) * 1000, 1),
-        "errors": sum(status != 200 for status in statuses),
+        "errors": dict(Counter(status for status in statuses if status != 200)),
     }
 
 
