@@ -4,31 +4,36 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed; run: pip install 'bluerec[dev]'")
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from bluerec.config import EmbedderConfig
-from bluerec.data.histories import split_examples
-from bluerec.data.tables import build_dataset
-from bluerec.data.toy import build_oracle_profiles, build_world
 from bluerec.errors import StoreError
 from bluerec.profiling.embedders import HashingEmbedder
 from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope
 from bluerec.serving.limits import Limits
-from bluerec.store.building import build_store
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
+from serving.browsing import (
+    WAIT_MS,
+    FaultyStore,
+    Site,
+    Visit,
+    fill_store,
+    focused,
+    open_page,
+    pages_of,
+    titles,
+    type_text,
+    walk_to,
+)
 from serving.hostile import RAN, build_payloads
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -36,61 +41,12 @@ ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
 ]  # fmt: skip
-WAIT_MS = 15_000
-N_PER_USER = 60
-# Told to the console by the page itself; whoever listens there hears of it.
-WATCH = """addEventListener("securitypolicyviolation", (e) => console.error("VIOLATION " + e.violatedDirective));"""
-
-
-@dataclass
-class FaultyStore:
-    """A store that fails or is slow when it is told to."""
-
-    store: Store
-    broken: Exception | None = None
-    delay: float = 0.0
-
-    def profile(self, user_id: str) -> Any:
-        time.sleep(self.delay)
-        if self.broken:
-            raise self.broken
-        return self.store.profile(user_id)
-
-    def save_edit(self, user_id: str, text: str) -> Any:
-        if self.broken:
-            raise self.broken
-        return self.store.save_edit(user_id, text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-
-@dataclass
-class Site:
-    """The running service: its address, tokens, and the store behind it."""
-
-    address: str
-    admin: str
-    reader: str
-    store: FaultyStore
-
-    def user(self, user_id: str) -> str:
-        return f"{self.address}/studio/users/{user_id}"
-
-
-@dataclass
-class Visit:
-    """A page with what it did that a page must not do."""
-
-    page: Page
-    context: BrowserContext
-    faults: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("browser") / "store"
-    _fill(folder)
+    fill_store(folder)
     with Store.open(folder, embedder=HashingEmbedder(256)) as store:
         faulty, keys = FaultyStore(store), KeyRing()
         limits = Limits(requests_per_second=1e4, burst=10_000)
@@ -107,42 +63,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         thread.join()
 
 
-def _fill(folder: Path) -> None:
-    """The synthetic world with its true tastes as profiles, and hostile titles in the histories of others."""
-    world = build_world(n_users=20, n_items=150, seed=1)
-    payloads = build_payloads()
-    events = world.interactions
-    items = pl.DataFrame([asdict(world.dataset.item(row)) for row in range(world.dataset.n_items)])
-    bad = pl.DataFrame({"item_id": [f"x{n:04d}" for n in range(len(payloads))], "title": payloads}).with_columns(
-        brand=pl.col("title"), categories=pl.concat_list("title")
-    )
-    wrong = pl.DataFrame(
-        {
-            "user_id": [f"hostile-{n // N_PER_USER}" for n in range(len(payloads))],
-            "item_id": bad["item_id"],
-            "timestamp": [1_700_000_000 + n for n in range(len(payloads))],
-            "review_title": payloads[::-1],
-        }
-    )
-    dataset = build_dataset(
-        pl.concat([events, wrong], how="diagonal_relaxed"), pl.concat([items, bad], how="diagonal_relaxed")
-    )
-    profiles = build_oracle_profiles(world, split_examples(build_dataset(events, items)))
-    embedder = HashingEmbedder(256)
-    config = EmbedderConfig(model="hashing")
-    build_store(folder, dataset, embedder, config, profiles=profiles.with_columns(writer=pl.lit("small")))
-    with Store.open(folder, embedder=embedder) as store:
-        for number in range(-(-len(payloads) // N_PER_USER)):
-            part = payloads[number * N_PER_USER :][:40]
-            store.save_written(f"hostile-{number}", "\n".join(part), part[0])
-        for user_id in store.user_ids("u", 3):
-            store.save_written(user_id, store.profile(user_id).text + " Also likes chess.", "small+tuned")
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}; install it: apt-get install chromium")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
@@ -154,35 +79,9 @@ def visit(site: Site, browser: Browser) -> Iterator[Visit]:
     made = open_page(site, browser)
     yield made
     made.context.close()
-    site.store.broken, site.store.delay = None, 0.0
+    site.store.broken = None
+    site.store.gate.set()
     assert not made.faults
-
-
-def open_page(site: Site, browser: Browser, token: str | None = None, **options: Any) -> Visit:
-    """A browser of its own, signed in, that writes down violations, dialogs, errors and foreign requests."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
-    context.set_default_timeout(WAIT_MS)
-    context.add_init_script(WATCH)
-    made = Visit(context.new_page(), context)
-    page = made.page
-    page.on("console", lambda m: made.faults.append(m.text) if "VIOLATION" in m.text or "Security" in m.text else None)
-    page.on("pageerror", lambda error: made.faults.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (made.faults.append(f"dialog {dialog.type}"), dialog.accept()))
-    page.on(
-        "request", lambda r: None if r.url.startswith((site.address, "data:", "blob:")) else made.faults.append(r.url)
-    )
-    page.goto(f"{site.address}/studio/sign-in?token={token or site.admin}")
-    expect(page).to_have_url(f"{site.address}/studio")
-    return made
-
-
-def type_text(page: Page, text: str) -> None:
-    page.fill("#text", text)
-    expect(page.locator("#draft-tag")).to_be_visible(timeout=WAIT_MS)
-
-
-def titles(page: Page) -> list[str]:
-    return page.locator("#list .title").all_inner_texts()
 
 
 def test_choose_edit_see_it_move_save_undo(visit: Visit, site: Site) -> None:
@@ -295,12 +194,12 @@ def test_a_key_that_reads_only_changes_nothing(site: Site, browser: Browser) -> 
 def test_a_slow_server_is_told_and_costs_no_text(visit: Visit, site: Site) -> None:
     page = visit.page
     page.goto(site.user("u0009"))
-    site.store.delay = 2.0
+    site.store.gate.clear()
     page.fill("#text", "Chess and other quiet games.")
     expect(page.locator("#status")).to_contain_text("Still waiting")
     expect(page.locator("#list")).to_have_attribute("aria-busy", "true")
+    site.store.gate.set()
     expect(page.locator("#draft-tag")).to_be_visible()
-    site.store.delay = 0.0
     page.clock.install()
     page.route("**/preview", lambda route: None)
     page.fill("#text", "Chess, and nothing else.")
@@ -386,36 +285,6 @@ def test_by_keyboard_alone(visit: Visit, site: Site) -> None:
     assert "Card games for two." in site.store.profile("u0013").locked
 
 
-def focused(page: Page) -> dict[str, str]:
-    return page.evaluate(
-        """() => { const e = document.activeElement, style = getComputedStyle(e), t = e.cloneNode(true);
-        t.querySelectorAll(".hidden").forEach((h) => h.remove());
-        return { id: e.id, text: t.textContent.trim(), outline: style.outlineStyle }; }"""
-    )
-
-
-def walk_to(page: Page, name: str, key: str = "Tab") -> list[dict[str, str]]:
-    """Press a key until the element of this id or text has the focus; where one came by."""
-    seen = []
-    for _ in range(80):
-        page.keyboard.press(key)
-        seen.append(focused(page))
-        if name in (seen[-1]["id"], seen[-1]["text"]):
-            return seen
-    raise AssertionError(f"{name} cannot be reached: {seen}")
-
-
-def pages_of(site: Site, user: str) -> list[str]:
-    return [
-        f"{site.address}/studio",
-        f"{site.address}/studio/try",
-        site.user(user),
-        site.user(user) + "/versions/1/2",
-        site.user(user) + "/delete",
-        site.user("nobody"),
-    ]
-
-
 def test_on_a_phone_nothing_sticks_out(site: Site, browser: Browser) -> None:
     made = open_page(site, browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = made.page
@@ -442,6 +311,8 @@ def test_on_a_phone_nothing_sticks_out(site: Site, browser: Browser) -> None:
 def test_axe_finds_nothing(site: Site, browser: Browser, scheme: str) -> None:
     made = open_page(site, browser, color_scheme=scheme)
     page, axe = made.page, Axe()
+    # In the dark only the colours are others.
+    rules = {"resultTypes": ["violations"]} | ({"runOnly": ["color-contrast"]} if scheme == "dark" else {})
     user = site.store.user_ids("u", 2)[1]
     for address in pages_of(site, user):
         page.goto(address)
@@ -449,7 +320,7 @@ def test_axe_finds_nothing(site: Site, browser: Browser, scheme: str) -> None:
             type_text(page, "Racing games. Also likes chess.")
             page.locator("button[name=less]").first.click()
             expect(page.locator("#text")).to_have_value(re.compile("Nothing like"))
-        found = axe.run(page).response["violations"]
+        found = axe.run(page, options=rules).response["violations"]
         assert not found, (address, [(v["id"], v["nodes"][0]["html"]) for v in found])
     assert set(made.faults) <= {"dialog beforeunload"}  # axe is put in from outside and breaks no rule either
     made.context.close()
