@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from bluerec.errors import MissingExtraError
@@ -13,7 +14,12 @@ from bluerec.selftest.suite import Outcome, Plan, Suite, replaced
 from bluerec.store.store import Store
 
 _N_USERS = 5
+_ROUND = 1_600
 _DESCRIBED = {"application/json", "text/plain"}
+
+
+class _Over(Exception):
+    """The time of the suite is over: no further request is made up."""
 
 
 def _fuzz(plan: Plan, n_requests: int) -> Outcome:
@@ -21,9 +27,12 @@ def _fuzz(plan: Plan, n_requests: int) -> Outcome:
     with serve(make_store(plan.folder / "store", n_users=_N_USERS)) as served:
         operations = _load_operations(served)
         outcome.counts["operations"] = len(operations)
-        each = max(1, n_requests // len(operations))
-        for operation in operations:
-            _try_operation(plan, served, operation, each, n_requests, outcome)
+        # In rounds, so that a run that ends early has tried all operations alike.
+        n_rounds = max(1, n_requests // _ROUND)
+        each = max(1, n_requests // len(operations) // n_rounds)
+        for round_ in range(n_rounds):
+            for operation in operations:
+                _try_operation(replace(plan, seed=plan.seed + round_), served, operation, each, n_requests, outcome)
         if served.client.get("/health/ready").status_code != 200:
             outcome.faults.append("the service is not ready afterwards")
     return outcome
@@ -62,12 +71,12 @@ def _try_operation(plan: Plan, served: Served, operation: Any, n: int, n_request
         @given(case=strategy)
         def ask(case: Any) -> None:
             if plan.is_over:
-                return
+                raise _Over
             _judge(served, case, described, outcome)
             plan.progress(int(outcome.counts["requests"]), n_requests)
 
-        # Some operations take nothing that could be wrong.
-        with warnings.catch_warnings(), suppress(Unsatisfiable):
+        # Some operations take nothing that could be wrong, and the time may be over.
+        with warnings.catch_warnings(), suppress(Unsatisfiable, _Over):
             warnings.simplefilter("ignore")
             ask()
 

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from bluerec import __version__
-from bluerec.errors import BluerecError
+from bluerec.errors import BluerecError, DataError
 from bluerec.serving import routes, studio
 from bluerec.serving.access import PrincipalOf, Service, Sessions, fail
 from bluerec.serving.keys import KeyRing
@@ -119,6 +119,10 @@ def _add_errors(app: FastAPI) -> None:
         where = ".".join(part for part in parts if part.isascii() and part.isidentifier())[:100]
         return answer(request, 422, "invalid", f"{where}: {first.get('type', 'invalid')}; see /openapi.json")
 
+    async def on_data(request: Request, error: Exception) -> Response:
+        # What only the store can see: a text of characters that do not show, an item that has gone meanwhile.
+        return answer(request, 422, "invalid", "the store refuses a value of this request; see /openapi.json")
+
     async def on_bluerec(request: Request, error: Exception) -> Response:
         log("store refused", level=logging.WARNING, exception=type(error).__name__)
         return answer(request, 503, "store", "the store could not do this; see the log and run: bluerec doctor")
@@ -129,6 +133,7 @@ def _add_errors(app: FastAPI) -> None:
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HTTPException: on_http,
         RequestValidationError: on_invalid,
+        DataError: on_data,
         BluerecError: on_bluerec,
         Exception: on_defect,
     }
