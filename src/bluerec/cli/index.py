@@ -74,6 +74,10 @@ def index_command(
             build_store(out, dataset, loaded, config, users=users, profiles=first, progress=progress)
             for table in tables[1:]:
                 _add_versions(out, loaded, table, set(users), progress)
+    _tell(out, begin, offline, as_json)
+
+
+def _tell(out: Path, begin: float, offline: bool, as_json: bool) -> None:
     with Store.open(out, offline=offline) as store:
         facts = {
             "store": str(out),
