@@ -20,6 +20,8 @@ LIMITS = (
     "word.",
     "Personal data is planted in the forms that the suite knows, by the hands that wrote the rules; other people write "
     "other forms. Names and street addresses are not looked for.",
+    "No fault in n trials bounds its rate by 3/n with 95% confidence: 300 attacked profiles show that at most 1% are "
+    "steered, 8 show next to nothing. A suite that was ended early (`--minutes`) counts what it did.",
     "Instructions are fixed texts: an attacker who adapts to this program and its models is not among them.",
     "The service is asked inside the process, without a network; pages are read as a parser reads them.",
 )
