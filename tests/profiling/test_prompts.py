@@ -12,7 +12,7 @@ from bluerec.config import ProfilerConfig
 from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError
-from bluerec.profiling.prompts import TEMPLATES, encode_prompt, join_profile, render_prompt
+from bluerec.profiling.prompts import TEMPLATES, close_profile, encode_prompt, join_profile, render_prompt
 from bluerec.types import Event, History, Interaction, Item
 
 ATTACKS = (
@@ -150,3 +150,25 @@ def test_prompts_of_titles_alone_are_the_same_bytes_as_ever(real_data: Path) -> 
         prompt = render_prompt(example.history, ProfilerConfig(), count_words)
         digest.update(prompt.messages[1]["content"].encode() + b"\0")
     assert digest.hexdigest() == "78e213dd6fd2de9b21bf352c64cd157f"
+
+
+@pytest.mark.parametrize(
+    ("cut_off", "closed"),
+    [
+        (
+            "This shopper likes Halo 4, Minecraft for Xbox 360 and Fable, and may want Mortal Kombat vs. Joker or Mort",
+            "This shopper likes Halo 4, Minecraft for Xbox 360 and Fable.",
+        ),
+        (
+            "This shopper likes the Mega Man X series. They have a strong affinity for the",
+            "This shopper likes the Mega Man X series.",
+        ),
+        ("This shopper likes Super Mario Galaxy for the Wii U Gamepad and", None),
+        ("This shopper likes chess.", None),
+        ('This shopper likes what is called "hard fun."', None),
+        ("", None),
+    ],
+)
+def test_a_profile_that_was_cut_off_ends_at_its_last_whole_part(cut_off: str, closed: str | None) -> None:
+    assert close_profile(cut_off) == (cut_off if closed is None else closed)
+    assert close_profile(close_profile(cut_off)) == close_profile(cut_off)

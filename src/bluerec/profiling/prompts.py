@@ -24,6 +24,10 @@ MAX_REVIEW_CHARACTERS = 120
 # What lies beyond in a review is not looked at: the rest is cut off in any case.
 _MAX_READ_CHARACTERS = 1_000
 MAX_CATEGORIES = 2
+_END_OF_SENTENCE = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]]*$")
+# After a full stop that is no abbreviation's, or before a comma or semicolon.
+_END_OF_CLAUSE = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bSt\.)(?<!\bvs\.)(?<!\bVol\.)\s|[,;]\s")
+_MIN_CLOSED_CHARACTERS = 30
 # Marks of chat formats (ChatML, Llama, Gemma, ...), whatever the tokenizer at hand knows.
 _CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>|</?(?:s|bos|eos|pad|start_of_turn|end_of_turn)>|\[/?INST\]", re.IGNORECASE)
 
@@ -115,6 +119,21 @@ def join_profile(prefill: str, continuation: str) -> str:
     Every profile that a model wrote passes here, in training, in batches and in the service.
     """
     return strip_personal_data(" ".join(strip_hidden(f"{prefill}{continuation}").split()))
+
+
+def close_profile(profile: str) -> str:
+    """A profile that the length limit cut off, up to its last whole sentence or clause, with a full stop.
+
+    Half a word names nothing, and its reader takes it for a fault. A text that ends well, or has no such place after
+    its first words, comes back as it is.
+    """
+    if _END_OF_SENTENCE.search(profile):
+        return profile
+    places = [match for match in _END_OF_CLAUSE.finditer(profile) if match.start() >= _MIN_CLOSED_CHARACTERS]
+    if not places:
+        return profile
+    kept = profile[: places[-1].start()]
+    return kept if _END_OF_SENTENCE.search(kept) else f"{kept}."
 
 
 def find_template(name: str) -> Template:

@@ -18,7 +18,7 @@ from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.decoding import Sampling, generate_groups
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.precision import choose_dtype
-from bluerec.profiling.prompts import encode_prompt, join_profile, render_prompt
+from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile, render_prompt
 from bluerec.runs import read_json, write_json
 from bluerec.types import Profile, ProfileWriter, Prompt
 
@@ -71,7 +71,9 @@ class LocalWriter:
             )
             for row, tokens in zip(rows, written, strict=True):
                 text = self._tokenizer.decode(tokens, skip_special_tokens=True)
-                texts[row] = join_profile(prompts[row].prefill, text)
+                profile = join_profile(prompts[row].prefill, text)
+                is_whole = bool(tokens) and tokens[-1] in self._sampling.stop_tokens
+                texts[row] = profile if is_whole else close_profile(profile)
         return texts
 
 
