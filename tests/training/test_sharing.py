@@ -64,7 +64,7 @@ def test_generation_falls_back_to_trl(dataset, settings, tmp_path: Path, monkeyp
     def never(*_):
         raise AssertionError("our own decoder was used")
 
-    monkeypatch.setattr(grpo, "find_generation_obstacle", lambda model, args: "vLLM writes the candidates")
+    monkeypatch.setattr(grpo, "find_generation_obstacle", lambda model, args, **_: "vLLM writes the candidates")
     monkeypatch.setattr(RolloutModel, "generate", never)
     rows, said = train(dataset, config_from_dict(settings), tmp_path / "run")
     assert said == ["prompts are not shared in generation: vLLM writes the candidates; it runs on TRL's own path"]
