@@ -129,6 +129,24 @@ def test_personal_data_of_reviews_reaches_neither_model_nor_profile() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (" Halo 3 or Halo 3 next.", "Likes Halo 3 next."),
+        (
+            " Halo, Halo 2 and Halo 2, and may want Doom 3 or Doom 3 next.",
+            "Likes Halo and Halo 2, and may want Doom 3 next.",
+        ),
+        (" Portal, Portal, portal and Myst III.", "Likes Portal and Myst III."),
+        (" Halo, Halo 2 and Halo Wars.", "Likes Halo, Halo 2 and Halo Wars."),
+        (" Rock, Rock and Roll.", "Likes Rock and Roll."),
+        (" Tetris again and Tetris.", "Likes Tetris again and Tetris."),
+    ],
+)
+def test_what_stands_twice_in_a_row_stands_once(written: str, text: str) -> None:
+    assert join_profile("Likes", written) == text
+
+
 @given(st.lists(st.text(max_size=80) | st.just("joe@mail.com 4111 1111 1111 1111"), min_size=1, max_size=5))
 @settings(max_examples=50, deadline=None)
 def test_without_reviews_nothing_is_taken_out(titles: list[str]) -> None:

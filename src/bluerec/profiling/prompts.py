@@ -28,6 +28,12 @@ _END_OF_SENTENCE = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]]*$")
 # After a full stop that is no abbreviation's, or before a comma or semicolon.
 _END_OF_CLAUSE = re.compile(r"(?<=[.!?])(?<!\bDr\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bSt\.)(?<!\bvs\.)(?<!\bVol\.)\s|[,;]\s")
 _MIN_CLOSED_CHARACTERS = 30
+# A member of a list that comes again at once; a longer one that begins alike ("Halo, Halo 2") is another member.
+_REPEATED_MEMBER = re.compile(
+    r"(?P<before>, )?(?<!\w)(?P<member>\w[^,.;]{3,80}?)"
+    r"(?:(?P<between>,? and |,? or |, )(?P=member)(?= next\b|,| and | or |[.;]|$))+",
+    re.IGNORECASE,
+)
 # Marks of chat formats (ChatML, Llama, Gemma, ...), whatever the tokenizer at hand knows.
 _CHAT_MARK = re.compile(r"<\|[^|<>]{0,40}\|>|</?(?:s|bos|eos|pad|start_of_turn|end_of_turn)>|\[/?INST\]", re.IGNORECASE)
 
@@ -116,9 +122,17 @@ def encode_prompt(prompt: Prompt, tokenizer: Any) -> list[int]:
 def join_profile(prefill: str, continuation: str) -> str:
     """The profile: what was put into the model's mouth and what it went on to say, on one line.
 
-    Every profile that a model wrote passes here, in training, in batches and in the service.
+    Every profile that a model wrote passes here, in training, in batches and in the service. What stands twice in a row
+    in a list stands once ("Halo 3 or Halo 3" is Halo 3): small models repeat themselves, and the second says nothing.
     """
-    return strip_personal_data(" ".join(strip_hidden(f"{prefill}{continuation}").split()))
+    text = " ".join(strip_hidden(f"{prefill}{continuation}").split())
+    return strip_personal_data(_REPEATED_MEMBER.sub(_name_once, text))
+
+
+def _name_once(found: re.Match[str]) -> str:
+    """The member, joined to those before it as the last one of them was: "A, B and B" is "A and B"."""
+    before, between = found["before"] or "", found["between"]
+    return (between if before else "") + found["member"]
 
 
 def close_profile(profile: str) -> str:
