@@ -28,14 +28,20 @@ def save_toy(folder: Path) -> Path:
 def make_bench(data: Path, out: Path, /, **changes: Any) -> tuple[Bench, list[str]]:
     """A benchmark ready to run, and the list that what it says goes into. Profiles are never written."""
     said: list[str] = []
-    embedder = HashingEmbedder(128)
+    embedders = {"": HashingEmbedder(128), "other": HashingEmbedder(64)}
 
     def refuse(*_: object) -> None:
         raise AssertionError("no profile was to be written")
 
     config = bench_from_dict(TINY | changes)
     return Bench(
-        config, data, out, lambda its: Vectors(embedder, embed_items(its, embedder)), refuse, said.append, refuse
+        config,
+        data,
+        out,
+        lambda its, model: Vectors(embedders[model], embed_items(its, embedders[model])),
+        refuse,
+        said.append,
+        refuse,
     ), said
 
 

@@ -101,6 +101,17 @@ def test_profiles_of_one_data_set_only(data: Path, tmp_path: Path) -> None:
     assert {row["dataset"] for row in pick(results["rows"], system="random")} == {"toy", "other"}
 
 
+def test_a_set_of_profiles_is_measured_with_its_own_embedder_beside_its_history_vector(
+    data: Path, tmp_path: Path
+) -> None:
+    run_bench(data, tmp_path)
+    profiles = [{"name": "template", "embedder": "other"}]
+    results, measured = run_bench(data, tmp_path, profiles=profiles)
+    assert measured == [*SYSTEMS[len(TINY["systems"]) :], "harmonic-centred:template"]  # plain ones need not be again
+    mean = {row["system"]: row["mean"] for row in pick(results["rows"], pool="full", metric="ndcg@10")}
+    assert mean["harmonic-centred:template"] != mean["harmonic-centred"]
+
+
 def test_the_reference_must_take_part(data: Path, tmp_path: Path) -> None:
     bench, _ = make_bench(data, tmp_path, reference="blue")
     with pytest.raises(ConfigError, match="reference 'blue' is not among the systems"):

@@ -77,16 +77,18 @@ class _Models:
         self._overrides = overrides
         self._settings = load_config(None, overrides)
         self._offline = offline
-        self._embedder: Any = None
+        self._embedders: dict[str, Any] = {}
         self._answerer: LikelihoodAnswerer | None = None
 
-    def embed(self, dataset: Dataset) -> Vectors:
+    def embed(self, dataset: Dataset, model: str = "") -> Vectors:
         from bluerec.profiling.embedders import embed_items, load_embedder
 
-        if self._embedder is None:
-            self._embedder = load_embedder(self._settings.embedder, offline=self._offline, announce=console.say)
+        if model not in self._embedders:
+            wanted = replace(self._settings.embedder, model=model or self._settings.embedder.model)
+            self._embedders[model] = load_embedder(wanted, offline=self._offline, announce=console.say)
+        embedder = self._embedders[model]
         with console.progress("embedding items") as tell:
-            return Vectors(self._embedder, embed_items(dataset, self._embedder, progress=tell))
+            return Vectors(embedder, embed_items(dataset, embedder, progress=tell))
 
     def load_answerer(self) -> Answerer:
         """The untrained profiler as reader of the questions."""

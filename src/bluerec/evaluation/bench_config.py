@@ -33,13 +33,15 @@ class BenchProfiles:
     """A set of profiles: by rule (`template`), from files by data set, or written by an adapter on demand.
 
     `data` names the data sets that it is for, all if empty. `path` may hold `{data}` and `{protocol}`; `adapter` is a
-    folder, `shipped`, or `none` for the untrained profiler.
+    folder, `shipped`, or `none` for the untrained profiler. `embedder` is the one that was trained for these profiles;
+    the best history vector is then measured in its space too, as `harmonic-centred:NAME`.
     """
 
     name: str
     path: str = ""
     adapter: str = ""
     model: str = ""
+    embedder: str = ""  # folder or name, by default that of the settings
     template: str = ""  # wording of the prompt, by default that of the settings
     max_users: int = 300
     validation_users: int = 200

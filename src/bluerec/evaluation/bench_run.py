@@ -50,14 +50,17 @@ BENCH_FILE = "bench.json"
 EXAMPLES_FOLDER, PROFILES_FOLDER = "examples", "profiles"
 _DEFAULT_ARENA = ("leave-one-out", "masked")
 
-Embed = Callable[[Dataset], Vectors]
+Embed = Callable[[Dataset, str], Vectors]
 WriteProfiles = Callable[[BenchProfiles, ExampleTable, Path], None]
 Announce = Callable[[str], None]
 
 
 @dataclass
 class Bench:
-    """One run. `embed`, `write` and `load_answerer` bring in the models, each asked only where it is needed."""
+    """One run. `embed`, `write` and `load_answerer` bring in the models, each asked only where it is needed.
+
+    `embed` is given a data set and the name or folder of an embedder, empty for that of the settings.
+    """
 
     config: BenchConfig
     data_folder: Path
@@ -74,14 +77,15 @@ class Bench:
         Raises `ConfigError` or `DataError` for inputs that do not fit, before anything long begins where it can.
         """
         sets = [profiles.name for profiles in self.config.profiles]
-        systems = name_systems(self.config.systems, self.config.profile_systems, sets)
+        own_embedder = [profiles.name for profiles in self.config.profiles if profiles.embedder]
+        systems = name_systems(self.config.systems, self.config.profile_systems, sets, own_embedder)
         external_names = [external.name for external in self.config.externals]
         _check_names(self.config, systems, external_names)
         measured: list[Measured] = []
         measures: list[dict[str, Any]] = []
         for data in self.config.data:
             dataset = load_dataset(self.data_folder / data.name)
-            vectors = self.embed(dataset) if any(map(needs_vectors, systems)) else None
+            vectors = self._embed_all(data, dataset) if any(map(needs_vectors, systems)) else {}
             for protocol in self._protocols(data, dataset):
                 found, rows = self._run_protocol(data, dataset, protocol, systems, vectors)
                 measured += found
@@ -92,6 +96,12 @@ class Bench:
         write_json(self.out / BENCH_FILE, results)
         return results
 
+    def _embed_all(self, data: BenchData, dataset: Dataset) -> dict[str, Vectors]:
+        """The catalogue as each set of profiles sees it, by its name; under the empty name as the settings say."""
+        models = {"": ""} | {its.name: its.embedder for its in self.config.profiles if _is_for(its, data)}
+        embedded = {model: self.embed(dataset, model) for model in dict.fromkeys(models.values())}
+        return {name: embedded[model] for name, model in models.items()}
+
     def _protocols(self, data: BenchData, dataset: Dataset) -> list[str]:
         if dataset.has_real_times or self.config.protocols == ("leave-one-out",):
             return list(self.config.protocols)
@@ -100,7 +110,7 @@ class Bench:
         return possible
 
     def _run_protocol(
-        self, data: BenchData, dataset: Dataset, protocol: str, systems: Sequence[str], vectors: Vectors | None
+        self, data: BenchData, dataset: Dataset, protocol: str, systems: Sequence[str], vectors: Mapping[str, Vectors]
     ) -> tuple[list[Measured], list[dict[str, Any]]]:
         examples = split_examples(dataset, protocol)
         sets = self._load_profiles(data, examples)
@@ -117,15 +127,16 @@ class Bench:
             found.append(one)
             if mask == self.config.masks[0]:
                 for cell in one.cells:
-                    profiles = sets.get(cell.system.partition(":")[2])
-                    measures += measure_cost(cell, table, vectors, profiles)
-        if vectors is not None and protocol == self.config.protocols[0]:
+                    set_name = cell.system.partition(":")[2]
+                    measures += measure_cost(cell, table, setting.vectors_of(set_name), sets.get(set_name))
+        if vectors and protocol == self.config.protocols[0]:
             for profiles in sets.values():
-                measures += self._take_measures(found[0].arena, vectors, profiles, self.config.measures)
+                its = vectors[profiles.name]
+                measures += self._take_measures(found[0].arena, its, profiles, self.config.measures)
             if QA in self.config.measures:
                 measured = table.select("all", max_users=self.config.measured_users, seed=self.config.seed)
                 for control in build_controls(measured):
-                    measures += self._take_measures(found[0].arena, vectors, control, (QA,))
+                    measures += self._take_measures(found[0].arena, vectors[""], control, (QA,))
         return found, measures
 
     def _take_measures(
@@ -158,7 +169,7 @@ class Bench:
         """Every set for these examples: read, composed, or written now. A missing file is an error, not a gap."""
         sets = {}
         for wanted in self.config.profiles:
-            if wanted.data and data.name not in wanted.data:
+            if not _is_for(wanted, data):
                 continue
             if wanted.name == TEMPLATE_SET:
                 users = [examples.select(data.split, max_users=data.max_users or None, seed=self.config.seed)]
@@ -219,8 +230,9 @@ class Bench:
 
     def _inputs(self, system: str, setting: Setting, profiles: ProfileSet | None) -> dict[str, Any]:
         inputs: dict[str, Any] = {}
-        if setting.vectors is not None and needs_vectors(system):
-            inputs["embedder"] = setting.vectors.embedder.name
+        vectors = setting.vectors_of(system.partition(":")[2])
+        if vectors is not None and needs_vectors(system):
+            inputs["embedder"] = vectors.embedder.name
         if profiles is not None:
             inputs["profiles"] = dict(profiles.identity)
         return inputs
@@ -281,6 +293,10 @@ class _Ground:
                 for pool in self.arena.pools
             ]
         )
+
+
+def _is_for(profiles: BenchProfiles, data: BenchData) -> bool:
+    return not profiles.data or data.name in profiles.data
 
 
 def _users_to_write(wanted: BenchProfiles, data: BenchData, examples: ExampleTable, seed: int) -> ExampleTable:

@@ -5,7 +5,7 @@ Plain systems are named alone (`harmonic`), those of a set of profiles `KIND:SET
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError
 from bluerec.evaluation.interests import MultiInterestRanker
 from bluerec.evaluation.lineup import (
+    BEST_HISTORY,
     COUNT_RANKERS,
     PLAIN_RANKERS,
     PROFILE_RANKERS,
@@ -56,12 +57,19 @@ _WITHOUT_VECTORS = (*COUNT_RANKERS, TRANSITION_GRAPH)
 
 @dataclass(frozen=True)
 class Setting:
-    """What systems are built from: the users measured, the validation users, and the vectors of the catalogue."""
+    """What systems are built from: the users measured, the validation users, and the vectors of the catalogue.
+
+    `vectors` are by set of profiles, as its embedder sees the items, under the empty name those of the plain systems.
+    """
 
     table: ExampleTable
     validation: ExampleTable
-    vectors: Vectors | None
+    vectors: Mapping[str, Vectors]
     seed: int = 0
+
+    def vectors_of(self, set_name: str = "") -> Vectors | None:
+        """The catalogue for a set of profiles, or for the plain systems."""
+        return self.vectors.get(set_name)
 
     def known_validation(self, profiles: ProfileSet) -> ExampleTable:
         """The validation users that have a profile of this set."""
@@ -69,13 +77,26 @@ class Setting:
         return self.validation.take(covered).select("all", max_users=MAX_VALIDATION_USERS)
 
 
-def name_systems(systems: Sequence[str], kinds: Sequence[str], set_names: Sequence[str]) -> tuple[str, ...]:
-    """All systems of a benchmark in order. Raises `ConfigError` for an unknown one."""
+def name_systems(
+    systems: Sequence[str], kinds: Sequence[str], set_names: Sequence[str], with_embedder: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """All systems of a benchmark in order. Raises `ConfigError` for an unknown one.
+
+    Sets `with_embedder` of their own are joined by the best history vector in its space: what that embedder is worth
+    without a profile.
+    """
     for what, names, known in (("systems", systems, PLAIN_SYSTEMS), ("profile_systems", kinds, PROFILE_SYSTEMS)):
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ConfigError(f"{what}: no {unknown[0]!r}; choose from {', '.join(known)}")
-    return (*systems, *(f"{kind}:{name}" for name in set_names for kind in kinds))
+    return (
+        *systems,
+        *(
+            f"{kind}:{name}"
+            for name in set_names
+            for kind in (*kinds, *([BEST_HISTORY] if name in with_embedder else []))
+        ),
+    )
 
 
 def needs_vectors(system: str) -> bool:
@@ -86,22 +107,23 @@ def needs_vectors(system: str) -> bool:
 def build_system(system: str, setting: Setting, profiles: ProfileSet | None = None) -> tuple[Ranker, list[str]]:
     """The ranker of a system and notes on how it was set up. Raises `ConfigError` if what it needs is missing."""
     kind, _, set_name = system.partition(":")
-    if needs_vectors(system) and setting.vectors is None:
+    vectors = setting.vectors_of(set_name)
+    if needs_vectors(system) and vectors is None:
         raise ConfigError(f"{system}: compares texts and needs the vectors of the catalogue")
     if set_name:
-        if profiles is None:
-            raise ConfigError(f"{system}: needs the profiles {set_name!r}")
-        return _build_profile_system(kind, setting, profiles)
+        if profiles is None or vectors is None:
+            raise ConfigError(f"{system}: needs the profiles {set_name!r} and the vectors of the catalogue")
+        return _build_profile_system(kind, setting, profiles, vectors)
     if system == TRANSITION_GRAPH:
         return TransitionGraphRanker(setting.table), []
-    if setting.vectors is None or system in COUNT_RANKERS:
+    if vectors is None or system in COUNT_RANKERS:
         return build_counters((system,), setting.table, seed=setting.seed)[0], []
-    plain = ItemSpace(setting.vectors.items)
+    plain = ItemSpace(vectors.items)
     if system == LONG_TEXT:
-        return VectorRanker(system, plain, text_queries(plain, setting.vectors.embedder, 20)), []
+        return VectorRanker(system, plain, text_queries(plain, vectors.embedder, 20)), []
     if system == SHORT_TEXT:
-        return _short_text(plain, setting.vectors)
-    return build_vector_rankers((system,), setting.table, setting.vectors)[0], []
+        return _short_text(plain, vectors)
+    return build_vector_rankers((system,), setting.table, vectors)[0], []
 
 
 def _short_text(space: ItemSpace, vectors: Vectors) -> tuple[Ranker, list[str]]:
@@ -113,21 +135,22 @@ def _short_text(space: ItemSpace, vectors: Vectors) -> tuple[Ranker, list[str]]:
     return VectorRanker(SHORT_TEXT, space, embed), [note]
 
 
-def _build_profile_system(kind: str, setting: Setting, profiles: ProfileSet) -> tuple[Ranker, list[str]]:
-    vectors = setting.vectors
-    if vectors is None:
-        raise ConfigError(f"{kind}:{profiles.name}: needs the vectors of the catalogue")
+def _build_profile_system(
+    kind: str, setting: Setting, profiles: ProfileSet, vectors: Vectors
+) -> tuple[Ranker, list[str]]:
     if kind in PROFILE_RANKERS:
         rankers, notes = build_profile_rankers(
             (kind,), profiles, setting.table, setting.validation, vectors, seed=setting.seed
         )
         return rankers[0], notes
     name, centred = f"{kind}:{profiles.name}", ItemSpace.centred(vectors.items)
+    harmonic = history_queries(centred, "harmonic")
+    if kind == BEST_HISTORY:
+        return VectorRanker(name, centred, harmonic), []
     texts = dict(profiles.frame.select("example_id", "text").iter_rows())
     if kind == MULTI:
         return MultiInterestRanker(name, centred, texts, vectors.embedder), []
     known = setting.known_validation(profiles)
-    harmonic = history_queries(centred, "harmonic")
 
     def multi(weight: float, called: str) -> Ranker:
         return MultiInterestRanker(called, centred, texts, vectors.embedder, history=harmonic, weight=weight)
