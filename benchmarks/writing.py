@@ -29,7 +29,7 @@ from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world
 from bluerec.profiling.models import Profiler, load_profiler
-from bluerec.profiling.prompts import encode_prompt, join_profile, render_prompt
+from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile, render_prompt
 from bluerec.profiling.writers import LocalWriter, find_stop_tokens
 from bluerec.types import Prompt
 
@@ -63,7 +63,8 @@ def write_plainly(profiler: Profiler, prompts: list[Prompt], max_new_tokens: int
                 pad_token_id=tokenizer.pad_token_id,
             )
         written = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-        texts += [join_profile(prompt.prefill, text) for prompt, text in zip(part, written, strict=True)]
+        # As the writer does, so that texts can be compared: it closes those that the length limit cut off.
+        texts += [close_profile(join_profile(prompt.prefill, text)) for prompt, text in zip(part, written, strict=True)]
     return texts
 
 

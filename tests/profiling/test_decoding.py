@@ -53,6 +53,18 @@ def test_each_row_is_as_if_written_alone(tiny, prompts) -> None:
 
 
 @pytest.mark.usefixtures("chosen_by_logits")
+@pytest.mark.parametrize(("limit", "parts"), [(1, 4), (50, 3), (80, 2), (10_000, 1)])
+def test_prompts_are_run_in_parts_that_change_nothing(
+    tiny, prompts, limit: int, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts are padded each to its own longest prompt and stand at the end of the prefix."""
+    monkeypatch.setattr(decoding, "_CPU_PREFILL_TOKENS", limit)
+    assert len(list(decoding._split_prefill(prompts, torch.device("cpu")))) == parts
+    sampling = Sampling(24, NO_STOP)
+    assert generate_groups(tiny[0], prompts, 1, sampling) == [naive(tiny[0], prompt, sampling) for prompt in prompts]
+
+
+@pytest.mark.usefixtures("chosen_by_logits")
 def test_rows_end_at_different_times_and_are_dropped(tiny, prompts) -> None:
     model = tiny[0]
     free = generate_groups(model, prompts, 1, Sampling(24, NO_STOP))
