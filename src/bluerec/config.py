@@ -18,6 +18,7 @@ from typing import Any
 
 from bluerec.errors import ConfigError
 from bluerec.sections import (
+    EMBEDDER_SOURCES,
     FAULT_ACTIONS,
     PRECISIONS,
     RANK_MEASURES,
@@ -248,6 +249,10 @@ def _stage_contradictions(config: Config) -> list[tuple[bool, str]]:
         (
             min(wanted.n_users, wanted.batch_size) < 2 or wanted.n_epochs < 1,
             "embedder_training: n_users and batch_size must be at least 2, n_epochs at least 1",
+        ),
+        (
+            wanted.source not in EMBEDDER_SOURCES,
+            f"embedder_training.source={wanted.source!r}: {', '.join(EMBEDDER_SOURCES)}",
         ),
         (wanted.temperature <= 0, f"embedder_training.temperature={wanted.temperature}: must be positive"),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 PRECISIONS = ("auto", "float32", "bfloat16")
 STAGES = ("sft", "embedder", "grpo")
 SFT_SOURCES = ("composed", "best-of-n")
+EMBEDDER_SOURCES = ("profiler", "composed")
 RANK_MEASURES = ("ndcg", "reciprocal")
 FAULT_ACTIONS = ("stop", "skip")
 
@@ -134,7 +135,12 @@ class SftConfig:
 class EmbedderTrainingConfig:
     """Contrastive fine-tuning of the embedder on (current profile, next item) of train users (stage embedder)."""
 
-    n_users: int = setting(2000, "train users whose profiles are written for it, others in each round")
+    source: str = setting(
+        "profiler",
+        "whose profiles: the profiler's, as it writes now, or composed (by rule from what was taken: many users, at no "
+        "cost)",
+    )
+    n_users: int = setting(2000, "train users whose profiles are taken for it, others in each round")
     n_epochs: int = setting(1, "passes over them")
     batch_size: int = setting(64, "pairs in a step; the other pairs are the negatives")
     learning_rate: float = setting(2e-5, "peak learning rate; it rises over a tenth of the steps, then falls linearly")

@@ -15,7 +15,8 @@ from bluerec.data.histories import split_examples
 from bluerec.errors import ConfigError, TrainingError
 from bluerec.profiling.embedders import load_sentence_transformer, render_item_text
 from bluerec.runs import RunFolder
-from bluerec.training.embedder import fit_embedder, pair_up, run_embedder_stage
+from bluerec.training.composing import HEAD_WORDS, name_product
+from bluerec.training.embedder import compose_profiles, fit_embedder, pair_up, run_embedder_stage
 from bluerec.training.processes import Processes
 from bluerec.training.session import Session, list_rounds
 
@@ -90,11 +91,11 @@ def test_pairs_are_profile_and_next_item() -> None:
     assert pairs == [(f"Instruct: find what is next\nQuery:Likes things, sort {row}.", items[row]) for row in (0, 2, 3)]
 
 
-def stage(tmp_path: Path, model: str, n_users: int = 8):
+def stage(tmp_path: Path, model: str, n_users: int = 8, **settings: object):
     train = {"stages": ["embedder", "grpo"]}
     profiler = str(tiny_models.save_causal("llama", tmp_path / "tiny-profiler"))
     config = config_from_dict({
-        "train": train, "embedder": {"model": model}, "embedder_training": {"n_users": n_users, "batch_size": 4},
+        "train": train, "embedder": {"model": model}, "embedder_training": {"n_users": n_users, "batch_size": 4, **settings},
         "profiler": {"model": profiler, "max_events": 1, "max_prompt_tokens": 600, "max_new_tokens": 24,
                      "temperature": 1.0},
     })  # fmt: skip
@@ -114,6 +115,22 @@ def test_the_stage_leaves_an_embedder_and_a_log_and_is_done_once(tmp_path: Path)
     stamp = (tmp_path / "run" / "embedder" / "config.json").stat().st_mtime_ns
     assert run_embedder_stage(session, one, None, session.config.embedder) == trained
     assert (tmp_path / "run" / "embedder" / "config.json").stat().st_mtime_ns == stamp
+
+
+def test_composed_profiles_are_of_the_history_and_need_no_profiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, one = stage(tmp_path, str(tiny_models.save_last_token_embedder(tmp_path / "tiny")), source="composed")
+    monkeypatch.delattr(Session, "write_profiles")
+    assert Path(run_embedder_stage(session, one, None, session.config.embedder).model).is_dir()
+    table = session.choose_users(8, seed=one.seed + 3)
+    texts = compose_profiles(session, table)
+    assert list(texts) == table.example_ids
+    for row, text in enumerate(texts.values()):
+        assert text.startswith("This shopper likes ")
+        assert " next" not in text
+        latest = name_product(table.dataset.titles[table.history_rows(row)[-1]], HEAD_WORDS[0])
+        assert latest in text
 
 
 def test_one_profile_for_everybody_is_nothing_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +156,7 @@ def test_an_embedder_without_weights_is_refused(tmp_path: Path) -> None:
         ({"train": {"rounds": 0}}, r"train\.rounds=0"),
         ({"embedder_training": {"batch_size": 1}}, "batch_size"),
         ({"embedder_training": {"temperature": 0.0}}, "must be positive"),
+        ({"embedder_training": {"source": "friends"}}, r"embedder_training\.source='friends': profiler, composed"),
     ],
 )
 def test_settings_without_sense_are_refused(settings: dict, message: str) -> None:

@@ -54,9 +54,20 @@ def name_product(title: str, n_words: int) -> str:
 class ProfileComposer:
     """Composes profiles of the form "likes A, B and C, and may want D or E next."."""
 
-    def __init__(self, table: ExampleTable, index: TitleIndex, fits: Callable[[str], bool] = lambda text: True) -> None:
-        """`table` tells which events may be counted; of a text that does not fit, the oldest products are left out."""
+    def __init__(
+        self,
+        table: ExampleTable,
+        index: TitleIndex,
+        fits: Callable[[str], bool] = lambda text: True,
+        *,
+        n_next: int = N_NEXT,
+    ) -> None:
+        """`table` tells which events may be counted; of a text that does not fit, the oldest products are left out.
+
+        `n_next` is how many products it says may come next; 0 leaves the history alone.
+        """
         self._table = table
+        self._n_next = n_next
         self._index = index
         self._fits = fits
         self._cooccurrence = CooccurrenceRanker(table)
@@ -75,7 +86,7 @@ class ProfileComposer:
             history = table.history_rows(row)
             scores[row, history] = 0.0
             likely = np.argsort(-scores[row], kind="stable")[:N_LIKELY]
-            coming = self._name_next(likely[scores[row, likely] > 0], history)[:N_NEXT]
+            coming = self._name_next(likely[scores[row, likely] > 0], history)[: self._n_next]
             texts.append(self._join(self._name_history(history), coming))
         return texts
 

@@ -22,7 +22,10 @@ from bluerec.profiling.embedders import (
     render_for_embedder,
     render_item_text,
 )
+from bluerec.profiling.prompts import find_template, join_profile
 from bluerec.rewards.texts import is_usable
+from bluerec.rewards.title_index import TitleIndex
+from bluerec.training.composing import ProfileComposer
 from bluerec.training.session import EMBEDDER_FOLDER, Round, Session
 
 PAIRS_FILE = "pairs.parquet"
@@ -47,9 +50,13 @@ def run_embedder_stage(session: Session, one: Round, adapter: Path | None, embed
         )
     settings = session.config.embedder_training
     table = session.choose_users(settings.n_users, seed=one.seed + 3)
-    session.say(f"embedder: writing profiles of {len(table)} train users")
     one.folder.mkdir(parents=True, exist_ok=True)
-    texts = session.write_profiles(table, adapter, one.folder / PAIRS_FILE, seed=one.seed)
+    if settings.source == "composed":
+        session.say(f"embedder: composing profiles of {len(table)} train users")
+        texts = compose_profiles(session, table)
+    else:
+        session.say(f"embedder: writing profiles of {len(table)} train users")
+        texts = session.write_profiles(table, adapter, one.folder / PAIRS_FILE, seed=one.seed)
     pairs = pair_up(table, texts, embedder.instruction)
     n_distinct = len({profile for profile, _ in pairs})
     if n_distinct < 2:
@@ -78,6 +85,16 @@ def run_embedder_stage(session: Session, one: Round, adapter: Path | None, embed
     (work / "model").replace(done)
     shutil.rmtree(work, ignore_errors=True)
     return trained
+
+
+def compose_profiles(session: Session, table: ExampleTable) -> dict[str, str]:
+    """Profiles by rule, by example id: what was taken lately. What may come next is what the embedder is to learn."""
+    composer = ProfileComposer(session.all_examples(), TitleIndex(session.dataset.titles), n_next=0)
+    prefill = find_template(session.config.profiler.template).prefill
+    return {
+        example_id: join_profile(prefill, text)
+        for example_id, text in zip(table.example_ids, composer.compose(table), strict=True)
+    }
 
 
 def pair_up(table: ExampleTable, texts: Mapping[str, str], instruction: str) -> list[Pair]:
