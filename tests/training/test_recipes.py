@@ -49,7 +49,7 @@ def shrink(recipe: str, models: dict[str, str], **train: object) -> Config:
     table = tomllib.loads((CONFIGS / f"{recipe}.toml").read_text())
     small = {
         "profiler": {"model": models["profiler"], "max_events": 2, "max_prompt_tokens": 600, "max_new_tokens": 8,
-                     "temperature": 1.0},  # greedy, random weights write the same for everybody
+                     "adapter": "none", "temperature": 1.0},  # greedy, random weights write the same for everybody
         "embedder": {"model": models["embedder"]},
         "embedding_reward": {"n_random": 8, "n_references": 4},
         "sft": {"n_users": 12, "n_candidates": 3, "batch_size": 4, "micro_batch_size": 2, "dtype": "float32"},
