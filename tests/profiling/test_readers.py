@@ -10,7 +10,8 @@ import torch
 
 from bluerec.errors import DataError, ModelError
 from bluerec.profiling.fakes import FakeReader
-from bluerec.profiling.readers import CUE, LetterReader, LikelihoodReader, remove_special_tokens
+from bluerec.profiling.frozen import remove_special_tokens
+from bluerec.profiling.readers import CUE, LetterReader, LikelihoodReader
 
 FAMILIES = ("llama", "gemma3", "qwen3")
 CONTEXTS = ["Likes racing games.", "", "Buys brass fittings, tubes and tools for the workshop, and little else."]

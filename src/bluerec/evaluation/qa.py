@@ -19,7 +19,8 @@ from bluerec.data.histories import ExampleTable
 from bluerec.errors import ModelError
 from bluerec.evaluation.metrics import Float64Array
 from bluerec.profiling.continuations import Row, score_continuations
-from bluerec.profiling.readers import MAX_CONTEXT_TOKENS, LikelihoodReader, remove_special_tokens
+from bluerec.profiling.frozen import remove_special_tokens
+from bluerec.profiling.readers import MAX_CONTEXT_TOKENS, LikelihoodReader
 from bluerec.rewards.choice import ChoiceReward
 from bluerec.types import Float32Array, Reader
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bluerec.profiling.readers import _count_options, _log_softmax
+from bluerec.profiling.frozen import log_softmax
+from bluerec.profiling.readers import count_options
 from bluerec.types import Float32Array, Prompt
 
 ECHOED_WORDS = 8
@@ -63,12 +64,12 @@ class FakeReader:
 
     def choose(self, contexts: Sequence[str], options: Sequence[Sequence[str]]) -> Float32Array:
         """Log-probabilities (n_contexts, n_options). Raises `DataError` for ragged options."""
-        n_options = _count_options(contexts, options)
+        n_options = count_options(contexts, options)
         shared = [
             [len(_words(context) & _words(option)) for option in its]
             for context, its in zip(contexts, options, strict=True)
         ]
-        return _log_softmax(np.array(shared, dtype=np.float64).reshape(len(contexts), n_options))
+        return log_softmax(np.array(shared, dtype=np.float64).reshape(len(contexts), n_options))
 
 
 def _words(text: str) -> set[str]:
