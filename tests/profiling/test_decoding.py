@@ -123,6 +123,18 @@ def test_sampling_follows_the_distribution(tiny) -> None:
         assert not found[expected == 0].any()
 
 
+def test_tokens_are_drawn_by_weight_and_never_one_of_weight_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = torch.tensor([0.0, 0.5, 0.0, 1.5, 2.0, 0.0])
+    generator = torch.Generator().manual_seed(0)
+    drawn = decoding._draw(weights.expand(20_000, -1), generator)
+    shares = torch.bincount(drawn, minlength=6) / 20_000
+    assert (shares - weights / 4).abs().max() < 0.015
+    assert not shares[weights == 0].any()
+    for number, place in ((0.0, 1), (1.0, 4)):  # the ends; a generator gives less than 1, a product may be rounded up
+        monkeypatch.setattr(torch, "rand", lambda shape, number=number, **_: torch.full(shape, number))
+        assert decoding._draw(weights[None], None).tolist() == [place]
+
+
 def test_the_model_is_left_as_it_was(tiny) -> None:
     model = tiny[0]
     before = model.config._attn_implementation

@@ -320,7 +320,23 @@ def _choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator
         ordered, order = probabilities.sort(dim=1, descending=True)
         ordered[ordered.cumsum(dim=1) - ordered >= sampling.top_p] = 0.0
         probabilities = torch.zeros_like(probabilities).scatter(1, order, ordered)
-    return torch.multinomial(probabilities, 1, generator=generator).flatten()
+    return _draw(probabilities, generator)
+
+
+def _draw(probabilities: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    """One place (n_rows,) of each row of weights (n_rows, n_vocabulary), never one of weight 0.
+
+    By the inverse of the cumulated weights: one random number a row. `torch.multinomial` draws one for every entry,
+    which on a processor takes a fifth of a decoding step.
+    """
+    import torch
+
+    cumulated = probabilities.cumsum(dim=1)
+    total = cumulated[:, -1:]
+    drawn = torch.rand(total.shape, generator=generator, dtype=total.dtype, device=total.device) * total
+    # A product that was rounded up to the total would be beyond the last place.
+    drawn = torch.minimum(drawn, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulated, drawn, right=True).flatten()
 
 
 @contextmanager
