@@ -1,5 +1,7 @@
 """Decoding with shared prefixes against whole forward passes, one row at a time, on the real model classes."""
 
+import copy
+
 import pytest
 import tiny_models
 import torch
@@ -133,6 +135,22 @@ def test_tokens_are_drawn_by_weight_and_never_one_of_weight_zero(monkeypatch: py
     for number, place in ((0.0, 1), (1.0, 4)):  # the ends; a generator gives less than 1, a product may be rounded up
         monkeypatch.setattr(torch, "rand", lambda shape, number=number, **_: torch.full(shape, number))
         assert decoding._draw(weights[None], None).tolist() == [place]
+
+
+def test_laying_out_turns_weights_in_memory_and_changes_nothing_else(tiny, tmp_path) -> None:
+    model = copy.deepcopy(tiny[0])
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    with torch.no_grad():
+        logits = model(tokens).logits
+        decoding.lay_out_for_decoding(model)
+        assert torch.allclose(model(tokens).logits, logits, atol=1e-5)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+    turned = [layer.weight.stride(0) == 1 for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    assert sum(turned) >= 7 * len(model.model.layers)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert all(torch.equal(weight, before[name]) for name, weight in again.named_parameters())
 
 
 def test_the_model_is_left_as_it_was(tiny) -> None:

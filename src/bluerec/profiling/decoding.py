@@ -73,6 +73,20 @@ def generate_groups(
         return rows.texts
 
 
+def lay_out_for_decoding(model: Any) -> None:
+    """Turn the weights of linear layers in memory, in place, where the model runs on a processor.
+
+    Their values and shapes stay. The product of a few rows with weights that lie column by column is a fifth to a
+    quarter faster, and that product is most of a decoding step.
+    """
+    import torch
+
+    tied = {id(model.get_input_embeddings().weight)}  # read row by row there
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear) and layer.weight.device.type == "cpu" and id(layer.weight) not in tied:
+            layer.weight.data = layer.weight.data.t().contiguous().t()
+
+
 class _Rows:
     """The tokens of every row, and which rows are still running. Running rows form a grid (n_groups, group_size)."""
 

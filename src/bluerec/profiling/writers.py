@@ -15,7 +15,7 @@ from bluerec.config import ProfilerConfig
 from bluerec.data.histories import ExampleTable
 from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
 from bluerec.errors import ConfigError, DataError
-from bluerec.profiling.decoding import Sampling, generate_groups
+from bluerec.profiling.decoding import Sampling, generate_groups, lay_out_for_decoding
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile, render_prompt
@@ -41,6 +41,7 @@ class LocalWriter:
         self, profiler: Profiler, config: ProfilerConfig, *, batch_size: int = BATCH_SIZE, seed: int = 0
     ) -> None:
         self._model = _in_precision(merge_adapter(profiler.model), config.dtype)
+        lay_out_for_decoding(self._model)
         self._tokenizer = profiler.tokenizer
         self._name = profiler.label
         self._batch_size = batch_size

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bluerec.profiling.decoding import Sampling, generate_groups
+from bluerec.profiling.decoding import Sampling, generate_groups, lay_out_for_decoding
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +25,7 @@ class RolloutModel:
     def __init__(self, base: Any, dtype: torch.dtype) -> None:
         """`base` is the plain model, before any adapter is attached to it."""
         self._model = copy.deepcopy(base).to(dtype).requires_grad_(False).eval()
+        lay_out_for_decoding(self._model)
         self._weights = dict(self._model.named_parameters())
 
     def to(self, device: torch.device) -> None:
@@ -39,11 +40,23 @@ class RolloutModel:
         with torch.no_grad():
             for name, layer in policy.named_modules():
                 if isinstance(layer, LoraLayer):
-                    merged = layer.get_base_layer().weight + layer.get_delta_weight(policy.active_adapter)
-                    self._weights[f"{name.removeprefix(_PREFIX)}.weight"].copy_(merged)
+                    self._weights[f"{name.removeprefix(_PREFIX)}.weight"].copy_(_merge(layer, policy.active_adapter))
 
     def generate(
         self, prompts: Sequence[Sequence[int]], n_samples: int, sampling: Sampling, pad_token: int
     ) -> list[list[int]]:
         """See `bluerec.profiling.decoding.generate_groups`; draws from torch's global random state."""
         return generate_groups(self._model, prompts, n_samples, sampling, pad_token=pad_token)
+
+
+def _merge(layer: Any, adapter: str) -> torch.Tensor:
+    """Base weights plus low-rank update, in one pass over the memory where the layer is a plain linear one."""
+    import torch
+    from peft.tuners.lora import Linear
+
+    weights = layer.get_base_layer().weight
+    if isinstance(layer, Linear) and not layer.fan_in_fan_out:
+        down, up = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+        return torch.addmm(weights, up, down, alpha=layer.scaling[adapter])
+    merged: torch.Tensor = weights + layer.get_delta_weight(adapter)
+    return merged
