@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "transformers", "trl", "peft", "sentence_transformers", "datasets", "accelerate", "pandas", "sklearn")
+HEAVY = (
+    "torch", "transformers", "trl", "peft", "sentence_transformers", "datasets", "accelerate", "faiss", "pandas",
+    "sklearn",
+)  # fmt: skip
 MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "helpers", "common", "base", "core", "misc"}

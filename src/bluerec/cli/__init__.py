@@ -24,8 +24,8 @@ app = typer.Typer(
 )
 
 VERBS = (
-    "prepare", "write", "train", "evaluate", "bench", "report", "show", "index", "refresh", "serve", "key", "download",
-    "demo", "doctor", "selftest",
+    "prepare", "write", "train", "evaluate", "bench", "report", "show", "index", "reindex", "refresh", "serve", "key",
+    "download", "demo", "doctor", "selftest",
 )  # fmt: skip
 
 

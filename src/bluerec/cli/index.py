@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,14 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.options import JsonOption, OfflineOption
+from bluerec.cli.options import ExactUpToOption, JsonOption, OfflineOption
 from bluerec.config import EmbedderConfig
 from bluerec.data.histories import split_examples
 from bluerec.data.profiles import load_profiles
 from bluerec.data.tables import Dataset, load_dataset
 from bluerec.errors import ConfigError
 from bluerec.store.building import build_store, rebuild_store
+from bluerec.store.search import EXACT_UP_TO
 from bluerec.store.store import Store
 from bluerec.types import Embedder
 
@@ -44,6 +46,7 @@ def index_command(
         bool,
         typer.Option("--rebuild", help="Give an existing STORE the catalogue of DIR and new vectors; users stay."),
     ] = False,
+    exact_up_to: ExactUpToOption = EXACT_UP_TO,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,19 +68,21 @@ def index_command(
     loaded = load_embedder(config, offline=offline, announce=console.say)
     with console.progress("indexing") as progress:
         if rebuild:
-            rebuild_store(out, dataset, loaded, config, progress=progress)
+            rebuild_store(out, dataset, loaded, config, exact_up_to=exact_up_to, progress=progress)
         else:
             tables = [load_profiles(path) for path in profiles or ()]
             wanted = sorted({user for table in tables for user in table["user_id"]}) if only_profiled else None
             users = _choose_users(dataset, max_users, wanted)
             first = tables[0] if tables else None
-            build_store(out, dataset, loaded, config, users=users, profiles=first, progress=progress)
+            build_store(
+                out, dataset, loaded, config, users=users, profiles=first, exact_up_to=exact_up_to, progress=progress
+            )
             for table in tables[1:]:
                 _add_versions(out, loaded, table, set(users), progress)
-    _tell(out, begin, offline, as_json)
+    _tell(out, begin, exact_up_to, offline, as_json)
 
 
-def _tell(out: Path, begin: float, offline: bool, as_json: bool) -> None:
+def _tell(out: Path, begin: float, exact_up_to: int, offline: bool, as_json: bool) -> None:
     with Store.open(out, offline=offline) as store:
         facts = {
             "store": str(out),
@@ -85,8 +90,10 @@ def _tell(out: Path, begin: float, offline: bool, as_json: bool) -> None:
             "n_users": store.count_users(),
             "n_profiles": store.count_profiles(),
             "embedder": store.embedder.name,
+            "search": asdict(store.search_facts),
             "seconds": round(time.perf_counter() - begin, 1),
         }
+        searched, is_large = store.search_facts.describe(), store.catalogue.n_items > exact_up_to
     if as_json:
         console.print_json(facts)
         return
@@ -94,6 +101,8 @@ def _tell(out: Path, begin: float, offline: bool, as_json: bool) -> None:
         f"{out}: {facts['n_items']:,} items, {facts['n_users']:,} users, {facts['n_profiles']:,} profiles, "
         f"embedder {facts['embedder']}, {facts['seconds']} s"
     )
+    if is_large:
+        console.print_result(f"search: {searched}")
     console.print_result(f"next: bluerec refresh {out}" if facts["n_profiles"] == 0 else f"next: bluerec serve {out}")
 
 

@@ -13,3 +13,9 @@ SetOption = Annotated[
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting of the recipe; may be repeated."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="The seed from which all randomness of this command derives.")]
+ExactUpToOption = Annotated[
+    int,
+    typer.Option(
+        "--exact-up-to", min=0, help="Search this many items exactly; more get an index (pip install 'bluerec[ann]')."
+    ),
+]

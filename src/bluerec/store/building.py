@@ -7,7 +7,6 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from bluerec.errors import ConfigError, DataError, StoreError
 from bluerec.profiling.embedders import embed_items
 from bluerec.store.catalogue import VECTORS_SUFFIX, load_vectors, save_vectors, sync_folder
 from bluerec.store.database import Database, place_holders
+from bluerec.store.index import INDEX_SUFFIX, SearchFacts
+from bluerec.store.indexing import draw_sample, make_index, needs_index, reindex_store, remove_others
 from bluerec.store.records import (
     VERSION_COLUMNS,
     Damaged,
@@ -28,7 +29,7 @@ from bluerec.store.records import (
     pack_item,
     unpack_version,
 )
-from bluerec.store.search import MAX_ITEMS, find_near
+from bluerec.store.search import EXACT_UP_TO, find_near
 from bluerec.store.sentences import read_sentence, split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import (
@@ -59,15 +60,18 @@ def build_store(
     users: Sequence[str] | None = None,
     profiles: pl.DataFrame | None = None,
     item_vectors: Float32Array | None = None,
+    exact_up_to: int = EXACT_UP_TO,
     progress: Tell | None = None,
 ) -> Path:
     """Make a store in a new or empty folder: the catalogue, the whole histories of `users` (all), their profiles.
 
     `profiles` is a profile table; of several for a user the one with the latest cutoff counts. `config` is how the
-    embedder is loaded again, `item_vectors` (n_items, dimension) spares embedding. The folder appears when it is
-    whole. Raises `ConfigError` where it holds something, `DataError` for a catalogue beyond exact search.
+    embedder is loaded again, `item_vectors` (n_items, dimension) spares embedding. A catalogue of more than
+    `exact_up_to` items gets an index. The folder appears when it is whole. Raises `ConfigError` where it holds
+    something, `MissingExtraError` where an index is needed and faiss is not installed.
     """
     out = Path(out)
+    is_indexed = needs_index(dataset.n_items, exact_up_to)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: is there and not empty; choose another --out, or make its vectors anew: --rebuild")
     partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -84,6 +88,8 @@ def build_store(
             database.close()
         with Store.open(partial, embedder=embedder) as store:
             _fill(store, dataset, users, profiles, progress)
+        if is_indexed:
+            reindex_store(partial, exact_up_to=exact_up_to, embedder=embedder)
         if out.exists():
             out.rmdir()
         partial.replace(out)
@@ -96,14 +102,21 @@ def build_store(
 
 
 def rebuild_store(
-    folder: str | Path, dataset: Dataset, embedder: Embedder, config: EmbedderConfig, *, progress: Tell | None = None
+    folder: str | Path,
+    dataset: Dataset,
+    embedder: Embedder,
+    config: EmbedderConfig,
+    *,
+    exact_up_to: int = EXACT_UP_TO,
+    progress: Tell | None = None,
 ) -> None:
     """Give a store the catalogue of a prepared folder and the vectors of an embedder; users and profiles stay.
 
-    The old vectors count until one transaction has put the new ones in their place. Raises `DataError` where the new
-    catalogue lacks an item of somebody's history. No service may run on the store meanwhile.
+    The old vectors and the old index count until one transaction has put the new ones in their place. Raises
+    `DataError` where the new catalogue lacks an item of somebody's history. No service may run on the store meanwhile.
     """
     folder = Path(folder)
+    is_indexed = needs_index(dataset.n_items, exact_up_to)
     database = Database.open(folder)
     try:
         rows_of = {item_id: row for row, item_id in enumerate(dataset.item_ids)}
@@ -115,12 +128,15 @@ def rebuild_store(
             _renumber_items(writer, dataset)
             save_facts(writer, facts)
             _embed_profiles(writer, database, embedder, vectors, progress)
+            search = SearchFacts()
+            if is_indexed:
+                sample = draw_sample(writer, shape, lambda texts: embedder.embed(texts, "profile"))
+                search = make_index(folder, vectors, sample)
+            save_facts(writer, {"search": search.as_json()})
     finally:
         database.close()
-    for path in folder.glob(f"*{VECTORS_SUFFIX}"):
-        if path.name != facts["vectors_file"]:
-            with suppress(OSError):  # the store is whole; the next rebuild tries again
-                path.unlink()
+    remove_others(folder, VECTORS_SUFFIX, facts["vectors_file"])
+    remove_others(folder, INDEX_SUFFIX, search.file)
 
 
 def _save_vectors(
@@ -131,11 +147,6 @@ def _save_vectors(
     item_vectors: Float32Array | None,
     progress: Tell | None,
 ) -> dict[str, Any]:
-    if dataset.n_items > MAX_ITEMS:
-        raise DataError(
-            f"{dataset.n_items:,} items: a store searches exactly, up to {MAX_ITEMS:,}; keep fewer with: bluerec "
-            "prepare --min-item-events N"
-        )
     vectors = embed_items(dataset, embedder, progress=progress) if item_vectors is None else item_vectors
     name = f"items-{secrets.token_hex(4)}{VECTORS_SUFFIX}"
     model = Path(config.model)

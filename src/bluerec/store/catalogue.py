@@ -6,16 +6,17 @@ import os
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from bluerec.errors import StoreError
 from bluerec.store.database import Database, place_holders
 from bluerec.store.records import ITEM_COLUMNS, Damaged, unpack_item
-from bluerec.store.search import BoolArray
+from bluerec.store.search import BoolArray, ExactSearch, ItemSearch
 from bluerec.types import Float32Array, IntArray, Item
 
 VECTORS_SUFFIX = ".vectors.npy"
@@ -26,11 +27,17 @@ _CHECK_BYTES = 1 << 24
 
 def save_vectors(folder: Path, name: str, vectors: Float32Array) -> int:
     """Write item vectors (n_items, dimension) so that they are on the disk, whole, when this returns; the checksum."""
+    rows = np.ascontiguousarray(vectors, dtype="<f4")
+    return save_file(folder, name, lambda file: np.save(file, rows, allow_pickle=False))
+
+
+def save_file(folder: Path, name: str, write: Callable[[BinaryIO], None]) -> int:
+    """Write a file that is on the disk, whole and under its name, when this returns; its checksum."""
     path = folder / name
     partial = path.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         with partial.open("wb") as file:
-            np.save(file, np.ascontiguousarray(vectors, dtype="<f4"), allow_pickle=False)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -78,9 +85,10 @@ def sync_folder(folder: Path) -> None:
 class Catalogue:
     """Items by row and by id, and what filters ask of them."""
 
-    def __init__(self, database: Database, vectors: Float32Array) -> None:
+    def __init__(self, database: Database, vectors: Float32Array, search: ItemSearch | None = None) -> None:
         self._database = database
         self.vectors = vectors
+        self.search = search or ExactSearch(vectors)
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, Item] = OrderedDict()
 

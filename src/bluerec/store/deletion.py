@@ -15,6 +15,7 @@ from bluerec.errors import StoreError
 from bluerec.store import file_scan
 from bluerec.store.catalogue import VECTORS_SUFFIX
 from bluerec.store.database import Database
+from bluerec.store.index import INDEX_SUFFIX
 
 USER_TABLES = ("interactions", "versions", "sentence_vectors", "jobs")
 # Shorter texts stand by chance in the data of others.
@@ -88,7 +89,8 @@ def _collect_texts(writer: Any, user_row: int, user_id: str) -> list[str]:
 
 
 def _search(database: Database, folder: Path, texts: Sequence[str], receipt: Receipt) -> None:
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.endswith(VECTORS_SUFFIX)]
+    of_items = (VECTORS_SUFFIX, INDEX_SUFFIX)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.endswith(of_items)]
     receipt.files_searched = {path.name: path.stat().st_size for path in files}
     searched = list(texts[:MAX_SEARCHED_TEXTS])
     receipt.n_texts_searched = len(searched)

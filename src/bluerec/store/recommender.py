@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from bluerec.errors import DataError
-from bluerec.store.search import NOTHING, BoolArray, Found, search_all, search_near
+from bluerec.store.search import NOTHING, BoolArray, Found, search_near
 from bluerec.store.sentences import clean_text, join_sentences, quote_title, read_sentence, split_sentences
 from bluerec.store.store import Store, UserView
 from bluerec.types import Embedder, Float32Array, IntArray, Item, TextKind
@@ -178,7 +178,7 @@ class Recommender:
         if not sentences:
             return _List(NOTHING, [], self._catalogue.vectors[:0])
         vectors = self.embed(sentences, "profile")
-        found = search_all(self._catalogue.vectors, vectors, _signs(sentences), k, self._mask(allowed, seen))
+        found = self._catalogue.search.find_best(vectors, _signs(sentences), k, self._mask(allowed, seen))
         return _List(found, sentences, vectors)
 
     def _search_stored(self, view: UserView | None, k: int, allowed: BoolArray | None, seen: IntArray) -> _List:
@@ -192,7 +192,7 @@ class Recommender:
             masked = np.concatenate([seen, near[~allowed[near]]])
         found = search_near(self._catalogue.vectors, stored, signs, k, masked)
         if found is None:
-            found = search_all(self._catalogue.vectors, stored.vectors, signs, k, self._mask(allowed, seen))
+            found = self._catalogue.search.find_best(stored.vectors, signs, k, self._mask(allowed, seen))
         return _List(found, sentences, stored.vectors)
 
     def _mask(self, allowed: BoolArray | None, seen: IntArray) -> BoolArray | None:

@@ -1,4 +1,4 @@
-"""Exact search among unit vectors: blocks of matrix products, never an approximation.
+"""Exact search among unit vectors: blocks of matrix products. `bluerec.store.index` is for catalogues beyond that.
 
 A profile is a set of sentences. An item's score is its cosine to the nearest wanted sentence, less a share of its
 cosine to the nearest unwanted one. For stored sentences the nearest items are kept beside them; where they do not
@@ -8,6 +8,7 @@ suffice to be sure of the best k (many are masked), everything is searched.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,14 @@ from numpy.typing import NDArray
 from bluerec.store.records import SentenceVectors
 from bluerec.types import Float32Array, IntArray
 
-MAX_ITEMS = 1_000_000
+# Larger catalogues get an index.
+EXACT_UP_TO = 1_000_000
 # Nearest items kept with every stored sentence.
 N_NEAR = 256
 UNWANTED_WEIGHT = 0.5
 _BLOCK_ITEMS = 32_768
+# A vector picked out by its row costs as much as several that are read one after the other.
+_PICKED_COST = 8
 
 BoolArray = NDArray[np.bool_]
 
@@ -36,13 +40,40 @@ class Found:
 NOTHING = Found(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
-def find_near(item_vectors: Float32Array, queries: Float32Array, n_near: int = N_NEAR) -> tuple[IntArray, Float32Array]:
-    """The nearest items of each query, best first: rows and cosines (n_queries, min(n_near, n_items))."""
-    n_kept = min(n_near, len(item_vectors))
+class ItemSearch(Protocol):
+    """How the items of a store are searched: exactly or through an index."""
+
+    def find_near(self, queries: Float32Array, allowed: BoolArray | None = None) -> tuple[IntArray, Float32Array]:
+        """The `N_NEAR` nearest allowed items of each query, best first: rows and cosines (n_queries, n_found)."""
+
+    def find_best(self, vectors: Float32Array, signs: IntArray, k: int, allowed: BoolArray | None = None) -> Found:
+        """The best k allowed items (mask (n_items,)) for sentences (n_sentences, dimension) with signs 1 or -1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExactSearch:
+    """Every vector is looked at, or every one that is allowed."""
+
+    item_vectors: Float32Array
+
+    def find_near(self, queries: Float32Array, allowed: BoolArray | None = None) -> tuple[IntArray, Float32Array]:
+        return find_near(self.item_vectors, queries, allowed=allowed)
+
+    def find_best(self, vectors: Float32Array, signs: IntArray, k: int, allowed: BoolArray | None = None) -> Found:
+        return search_all(self.item_vectors, vectors, signs, k, allowed)
+
+
+def find_near(
+    item_vectors: Float32Array, queries: Float32Array, n_near: int = N_NEAR, *, allowed: BoolArray | None = None
+) -> tuple[IntArray, Float32Array]:
+    """The nearest allowed items of each query, best first: rows and cosines (n_queries, min(n_near, n_allowed))."""
+    n_kept = min(n_near, len(item_vectors) if allowed is None else int(np.count_nonzero(allowed)))
     best_rows = np.zeros((len(queries), 0), dtype=np.int64)
     best = np.zeros((len(queries), 0), dtype=np.float32)
     for start in range(0, len(item_vectors), _BLOCK_ITEMS):
         block = queries @ item_vectors[start : start + _BLOCK_ITEMS].T  # (n_queries, n_block)
+        if allowed is not None:
+            block[:, ~allowed[start : start + _BLOCK_ITEMS]] = -np.inf
         rows = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
         best, best_rows = np.concatenate([best, block], axis=1), np.concatenate([best_rows, rows], axis=1)
         if best.shape[1] > n_kept:
@@ -59,15 +90,19 @@ def search_all(
     wanted = np.flatnonzero(signs > 0)
     if not len(wanted) or k < 1:
         return NOTHING
-    scores = np.empty(len(item_vectors), dtype=np.float32)
-    brought = np.empty(len(item_vectors), dtype=np.int64)
-    for start in range(0, len(item_vectors), _BLOCK_ITEMS):
+    rows = np.arange(len(item_vectors)) if allowed is None else np.flatnonzero(allowed)
+    are_few = len(rows) * _PICKED_COST < len(item_vectors)
+    n_scored = len(rows) if are_few else len(item_vectors)
+    scores = np.empty(n_scored, dtype=np.float32)
+    brought = np.empty(n_scored, dtype=np.int64)
+    for start in range(0, n_scored, _BLOCK_ITEMS):
         part = slice(start, start + _BLOCK_ITEMS)
-        cosines = item_vectors[part] @ vectors.T  # (n_block, n_sentences)
-        scores[part], brought[part] = _combine(cosines, signs, wanted)
-    candidates = np.arange(len(scores)) if allowed is None else np.flatnonzero(allowed)
-    rows = _best(candidates, scores[candidates], k)
-    return Found(rows, scores[rows], brought[rows])
+        block = item_vectors[rows[part]] if are_few else item_vectors[part]
+        scores[part], brought[part] = _combine(block @ vectors.T, signs, wanted)
+    if allowed is not None and not are_few:
+        scores, brought = scores[rows], brought[rows]
+    places = _best(np.arange(len(rows)), scores, k)
+    return Found(rows[places], scores[places], brought[places])
 
 
 def search_near(

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from bluerec.errors import DataError, StoreError
+from bluerec.errors import BluerecError, DataError, StoreError
 from bluerec.store.catalogue import Catalogue, load_vectors
 from bluerec.store.database import Database
 from bluerec.store.deletion import delete_user
 from bluerec.store.embedding import BoundEmbedder, bind_embedder
+from bluerec.store.index import SearchFacts, open_search
 from bluerec.store.jobs import JobQueue
 from bluerec.store.records import (
     EVENT_COLUMNS,
@@ -34,7 +35,6 @@ from bluerec.store.records import (
     unpack_vectors,
     unpack_version,
 )
-from bluerec.store.search import find_near
 from bluerec.store.sentences import find_locked, join_sentences, merge_offer, read_sentence, split_sentences
 from bluerec.store.transactions import (
     NO_HISTORY,
@@ -73,6 +73,7 @@ class Store:
         self.folder = folder
         self.catalogue = catalogue
         self.embedder = embedder
+        self.search_facts = SearchFacts()
         self._database = database
         self._queue = JobQueue(database)
 
@@ -81,7 +82,8 @@ class Store:
         """Open a store that `bluerec index` has made.
 
         `embedder` takes the place of the one that the store names, which is loaded when a text first needs it; either
-        must be the one that the store was made with. Raises `StoreError` where something is missing or damaged.
+        must be the one that the store was made with. Raises `StoreError` where something is missing or damaged,
+        `MissingExtraError` where the store has an index and the library for it is not installed.
         """
         folder = Path(folder)
         database = Database.open(folder)
@@ -90,13 +92,15 @@ class Store:
             shape = (int(facts["n_items"]), int(facts["dimension"]))
             vectors = load_vectors(folder / facts["vectors_file"], shape, int(facts["vectors_checksum"]))
             bound = bind_embedder(facts, folder, embedder, offline=offline)
+            searched, search = open_search(folder, vectors, facts.get("search"))
         except (KeyError, ValueError) as error:
             database.close()
             raise database.damaged(f"meta: {error}") from error
-        except StoreError:
+        except BluerecError:
             database.close()
             raise
-        store = cls(folder, database, Catalogue(database, vectors), bound)
+        store = cls(folder, database, Catalogue(database, vectors, search), bound)
+        store.search_facts = searched
         if embedder is not None:
             store._check_embedder()
         return store
@@ -205,7 +209,7 @@ class Store:
     def embed_sentences(self, sentences: Sequence[str]) -> SentenceVectors:
         """Vectors of sentences and the items nearest to each."""
         vectors = self.embedder.embed([read_sentence(sentence).content for sentence in sentences], "profile")
-        rows, scores = find_near(self.catalogue.vectors, vectors)
+        rows, scores = self.catalogue.search.find_near(vectors)
         return SentenceVectors(vectors, rows, scores)
 
     def view(self, user_id: str) -> UserView:
