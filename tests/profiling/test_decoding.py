@@ -6,7 +6,7 @@ import pytest
 import tiny_models
 import torch
 
-from bluerec.profiling import decoding
+from bluerec.profiling import decoding, two_part_attention
 from bluerec.profiling.decoding import Sampling, generate_groups
 
 FAMILIES = ("llama", "gemma3", "qwen3")
@@ -161,19 +161,19 @@ def test_the_model_is_left_as_it_was(tiny) -> None:
         assert generate_groups(model, [], 4, Sampling(4, NO_STOP)) == []
         generate_groups(model, [[5, 6]], 2, Sampling(4, NO_STOP))
         assert model.training
-        assert model.config._attn_implementation == before != decoding.ATTENTION_NAME
+        assert model.config._attn_implementation == before != two_part_attention.ATTENTION_NAME
     finally:
         model.eval()
 
 
 def test_the_two_part_attention_is_what_runs(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    original = decoding._attend_in_two_parts
+    original = two_part_attention.attend_in_two_parts
 
     def counted(module, *args, **kwargs):
         calls.append(module.layer_idx)
         return original(module, *args, **kwargs)
 
-    monkeypatch.setattr(decoding, "_attend_in_two_parts", counted)
+    monkeypatch.setattr(two_part_attention, "attend_in_two_parts", counted)
     generate_groups(tiny[0], [[5, 6, 7]], 2, Sampling(4, NO_STOP))
     assert calls == [0, 1] * 3  # every layer at every step after the first token

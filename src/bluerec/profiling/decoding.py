@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bluerec.profiling.two_part_attention import two_part_attention
+
 if TYPE_CHECKING:
     import torch
 
-ATTENTION_NAME = "bluerec_two_part"
 # Dropping rows copies the suffix buffers, so it waits until at least this share of the rows has ended.
 _DROP_SHARE = 0.25
 # Tokens of prompts that a processor runs at once: beyond, activations leave its caches, and 64 prompts of 160 tokens
@@ -59,7 +60,7 @@ def generate_groups(
         state, logits = _prefill(model, prompts, n_samples, sampling.max_new_tokens, pad_token)
         rows = _Rows(len(prompts), n_samples, sampling.stop_tokens, logits.device)
         logits = logits.repeat_interleave(n_samples, dim=0)
-        with _two_part_attention(model):
+        with two_part_attention(model):
             for step in range(sampling.max_new_tokens):
                 tokens = _choose(logits, sampling, generator)
                 rows.append(tokens)
@@ -275,54 +276,6 @@ def _run_prompts(
     return [(layer.keys, layer.values) for layer in cache.layers], output.logits[:, -1], mask
 
 
-def _attend_in_two_parts(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: None,
-    *,
-    shared_prefix: _SharedPrefix,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of one query per row, in the signature of Transformers' attention interface.
-
-    Shapes: query (n_rows, n_heads, 1, size), key and value (n_rows, n_kv_heads, suffix, size); returns
-    (n_rows, 1, n_heads, size).
-    """
-    import torch
-
-    prefix_keys, prefix_values, visible = shared_prefix.prefix(module.layer_idx, sliding_window)
-    if sliding_window is not None and key.shape[2] > sliding_window:
-        key, value = key[:, :, -sliding_window:], value[:, :, -sliding_window:]
-    n_rows, n_heads, _n_queries, size = query.shape
-    n_groups, n_kv_heads, n_prefix = prefix_keys.shape[:3]
-    group_size, n_repeats = n_rows // n_groups, n_heads // n_kv_heads
-    own = query.view(n_rows, n_kv_heads, n_repeats, size) * (size**-0.5 if scaling is None else scaling)
-    together = own.view(n_groups, group_size, n_kv_heads, n_repeats, size).transpose(1, 2)
-    together = together.reshape(n_groups, n_kv_heads, group_size * n_repeats, size)
-
-    prefix_scores = _cap(together @ prefix_keys.transpose(2, 3), softcap)
-    prefix_scores = prefix_scores.masked_fill(~visible[:, None, None], float("-inf"))
-    prefix_scores = prefix_scores.view(n_groups, n_kv_heads, group_size, n_repeats, n_prefix).transpose(1, 2)
-    suffix_scores = _cap(own @ key.transpose(2, 3), softcap)
-    scores = torch.cat([prefix_scores.reshape(n_rows, n_kv_heads, n_repeats, n_prefix), suffix_scores], dim=3)
-    weights = torch.softmax(scores.float(), dim=3).to(value.dtype)
-
-    on_prefix = weights[..., :n_prefix].view(n_groups, group_size, n_kv_heads, n_repeats, n_prefix).transpose(1, 2)
-    from_prefix = on_prefix.reshape(n_groups, n_kv_heads, group_size * n_repeats, n_prefix) @ prefix_values
-    from_prefix = from_prefix.view(n_groups, n_kv_heads, group_size, n_repeats, size).transpose(1, 2)
-    output = from_prefix.reshape(n_rows, n_kv_heads, n_repeats, size) + weights[..., n_prefix:] @ value
-    return output.reshape(n_rows, 1, n_heads, size), None
-
-
-def _cap(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
-    return scores if softcap is None else torch.tanh(scores / softcap) * softcap
-
-
 def _choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator | None) -> torch.Tensor:
     """Next tokens (n_rows,) from logits (n_rows, n_vocabulary)."""
     import torch
@@ -351,21 +304,6 @@ def _draw(probabilities: torch.Tensor, generator: torch.Generator | None) -> tor
     # A product that was rounded up to the total would be beyond the last place.
     drawn = torch.minimum(drawn, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulated, drawn, right=True).flatten()
-
-
-@contextmanager
-def _two_part_attention(model: Any) -> Iterator[None]:
-    """Let the model attend in two parts; its own implementation comes back at the end."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(ATTENTION_NAME, _attend_in_two_parts)
-    config = model.config.get_text_config()
-    before = config._attn_implementation
-    config._attn_implementation = ATTENTION_NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
 
 
 @contextmanager
