@@ -75,6 +75,29 @@ def test_another_system_enters_by_its_name(data: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(results)
 
 
+def test_lists_belong_to_a_system_at_the_door(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "run")
+    (ranks,) = (tmp_path / "run").glob("cells/*/popularity-*.ranks.parquet")
+    frame = pl.read_parquet(next((tmp_path / "run").glob("examples/*.parquet")))
+    items = pl.read_parquet(data / "toy" / "items.parquet")["item_id"].to_list()
+    lists = [
+        (example_id, items[row], -float(row))
+        for example_id, history, target in frame.select("example_id", "history", "target").iter_rows()
+        for row in sorted(set(range(len(items))) - set(history) | {target})
+    ]
+    path = tmp_path / "lists.parquet"
+    pl.DataFrame(lists, schema=["example_id", "item_id", "score"], orient="row").write_parquet(path)
+    given = ["--external", f"mine={ranks}", "--external-lists", f"mine={path}"]
+    results = json.loads(run(data, tmp_path / "run", *given, "--json"))
+    assert results["identity"]["command"].endswith(
+        "--external mine@toy=RANKS.parquet --external-lists mine@toy=LISTS.parquet"
+    )
+    assert str(tmp_path) not in json.dumps(results)
+    assert any("history+mine is left out: 0 validation users" in note for note in results["notes"])
+    with pytest.raises(ConfigError, match=r"--external-lists 'other=.*': no ranks of it; add --external other@toy="):
+        run(data, tmp_path / "run", *given[:3], f"other={path}")
+
+
 @pytest.mark.parametrize(
     ("external", "kind", "message"),
     [

@@ -40,6 +40,14 @@ def bench_command(
             help="Ranks or scored lists of another system; repeat for more. DATA is needed where there are several.",
         ),
     ] = None,
+    external_lists: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--external-lists",
+            metavar="NAME[@DATA]=LISTS.parquet",
+            help="Scored lists of a system whose ranks are given, to be fused with texts; repeat for more.",
+        ),
+    ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the tables to this page.")] = None,
     settings: SetOption = None,
     offline: OfflineOption = False,
@@ -51,6 +59,7 @@ def bench_command(
     """
     config = load_bench(benchmark)
     config = replace(config, externals=(*config.externals, *(_parse_external(text, config) for text in external or ())))
+    config = _add_lists(config, external_lists or ())
     overrides = (*config.settings, *(settings or ()))
     model_settings = load_config(None, overrides)
     for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
@@ -121,24 +130,42 @@ class _Models:
             write_profiles(table, writer, profiler, loaded.count_tokens, path, progress=tell)
 
 
-def _parse_external(text: str, config: BenchConfig) -> BenchExternal:
+def _parse_external(text: str, config: BenchConfig, option: str = "--external") -> BenchExternal:
     name, separator, path = text.partition("=")
     name, _, data = name.partition("@")
     if not separator or not name or not path:
-        raise ConfigError(f"--external {text!r}: expected NAME=RANKS.parquet or NAME@DATA=RANKS.parquet")
+        raise ConfigError(f"{option} {text!r}: expected NAME=RANKS.parquet or NAME@DATA=RANKS.parquet")
     known = [entry.name for entry in config.data]
     if not data and len(known) > 1:
-        raise ConfigError(f"--external {text!r}: of which data set? write {name}@{known[0]}={path}")
+        raise ConfigError(f"{option} {text!r}: of which data set? write {name}@{known[0]}={path}")
     data = data or known[0]
     if data not in known:
-        raise ConfigError(f"--external {text!r}: no data set {data!r}; choose from {', '.join(known)}")
+        raise ConfigError(f"{option} {text!r}: no data set {data!r}; choose from {', '.join(known)}")
     return BenchExternal(name, data, path, config.protocols[0], config.masks[0])
+
+
+def _add_lists(config: BenchConfig, given: Sequence[str]) -> BenchConfig:
+    """The external systems with the lists that are given for them."""
+    externals = list(config.externals)
+    for text in given:
+        wanted = _parse_external(text, config, "--external-lists")
+        places = [place for place, its in enumerate(externals) if (its.name, its.data) == (wanted.name, wanted.data)]
+        if not places:
+            raise ConfigError(
+                f"--external-lists {text!r}: no ranks of it; add --external {wanted.name}@{wanted.data}=RANKS.parquet, "
+                "or give the lists there"
+            )
+        for place in places:
+            externals[place] = replace(externals[place], lists=wanted.path)
+    return replace(config, externals=tuple(externals))
 
 
 def _identify(config: BenchConfig, path: Path, settings: Config, changed: Sequence[str]) -> dict[str, Any]:
     environment = describe_environment()
     options = "".join(f" --set {override}" for override in changed)
-    options += "".join(f" --external {entry.name}@{entry.data}=RANKS.parquet" for entry in config.externals)
+    for entry in config.externals:
+        options += f" --external {entry.name}@{entry.data}=RANKS.parquet"
+        options += f" --external-lists {entry.name}@{entry.data}=LISTS.parquet" if entry.lists else ""
     return {
         "name": config.name,
         "title": config.title,

@@ -51,13 +51,17 @@ class BenchProfiles:
 
 @dataclass(frozen=True, slots=True)
 class BenchExternal:
-    """Ranks from another program for one data set, protocol and mask."""
+    """Ranks or lists from another program for one data set, protocol and mask.
+
+    `lists`, where `path` holds ranks, are what its texts are fused with.
+    """
 
     name: str
     data: str
     path: str
     protocol: str = "leave-one-out"
     mask: str = "masked"
+    lists: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,9 @@ class BenchConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """All settings; of external files only their names, as folders belong to one machine."""
-        externals = [asdict(entry) | {"path": Path(entry.path).name} for entry in self.externals]
+        externals = [
+            asdict(entry) | {"path": Path(entry.path).name, "lists": Path(entry.lists).name} for entry in self.externals
+        ]
         return asdict(self) | {"externals": externals}
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bluerec.data.candidates import FULL_POOL, NO_ITEM, find_seen, sample_negatives
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset, load_dataset
 from bluerec.errors import ConfigError
@@ -26,6 +25,8 @@ from bluerec.evaluation.bench_cells import (
     save_measure,
 )
 from bluerec.evaluation.bench_config import TEMPLATE_SET, BenchConfig, BenchData, BenchExternal, BenchProfiles
+from bluerec.evaluation.bench_externals import Entrance
+from bluerec.evaluation.bench_ground import Ground
 from bluerec.evaluation.bench_measures import (
     MEASURE_VERSION,
     PROFILE_MEASURES,
@@ -37,17 +38,16 @@ from bluerec.evaluation.bench_measures import (
 )
 from bluerec.evaluation.bench_systems import Setting, build_system, name_systems, needs_vectors
 from bluerec.evaluation.bench_table import Measured, build_results
-from bluerec.evaluation.external import digest_file, load_external, save_examples
+from bluerec.evaluation.external import save_examples
+from bluerec.evaluation.external_fusion import name_fusions
 from bluerec.evaluation.lineup import Vectors
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, load_profile_sets
-from bluerec.evaluation.protocol import find_largest_pool, rank_targets
 from bluerec.evaluation.qa import Answerer
 from bluerec.evaluation.template_profiles import write_template_profiles
 from bluerec.runs import write_json
-from bluerec.types import IntArray
 
 BENCH_FILE = "bench.json"
-EXAMPLES_FOLDER, PROFILES_FOLDER = "examples", "profiles"
+EXAMPLES_FOLDER, VALIDATION_FOLDER, PROFILES_FOLDER = "examples", "validation", "profiles"
 _DEFAULT_ARENA = ("leave-one-out", "masked")
 
 Embed = Callable[[Dataset, str], Vectors]
@@ -80,7 +80,8 @@ class Bench:
         own_embedder = [profiles.name for profiles in self.config.profiles if profiles.embedder]
         systems = name_systems(self.config.systems, self.config.profile_systems, sets, own_embedder)
         external_names = [external.name for external in self.config.externals]
-        _check_names(self.config, systems, external_names)
+        fused = name_fusions(external_names, sets)
+        _check_names(self.config, systems, external_names, fused)
         measured: list[Measured] = []
         measures: list[dict[str, Any]] = []
         for data in self.config.data:
@@ -123,7 +124,7 @@ class Bench:
                 data.name, dataset.digest, protocol, mask, data.split, self.config.pools, self.config.seed, table
             )
             self.announce(f"{data.name}, {protocol}, {mask}: {len(table):,} users")
-            one = self._run_arena(arena, setting, systems, sets, examples.select(data.split))
+            one = self._run_arena(arena, setting, systems, sets, examples)
             found.append(one)
             if mask == self.config.masks[0]:
                 for cell in one.cells:
@@ -207,12 +208,10 @@ class Bench:
         setting: Setting,
         systems: Sequence[str],
         sets: Mapping[str, ProfileSet],
-        split_table: ExampleTable,
+        examples: ExampleTable,
     ) -> Measured:
-        ground = _Ground(arena)
-        examples_path = self.out / EXAMPLES_FOLDER / f"{'.'.join(arena.key)}.{arena.identity['users']}.parquet"
-        if not examples_path.exists():
-            save_examples(arena.table, ground.negatives, examples_path)
+        ground = Ground(arena)
+        self._save_examples(ground, setting.validation)
         cells = []
         for system in systems:
             set_name = system.partition(":")[2]
@@ -223,10 +222,27 @@ class Bench:
             cells.append(
                 load_cell(self.out, identity, arena.table) or self._measure(ground, setting, profiles, identity)
             )
+        validation = None if arena.split == "validation" else examples.select("validation")
+        split_table = examples.select(arena.split)
+        entrance = Entrance(self.out, ground, setting, sets, split_table, validation, self.announce)
         for external in self.config.externals:
             if (external.data, external.protocol, external.mask) == arena.key:
-                cells.append(self._enter_external(ground, external, split_table))
+                entered, notes = entrance.enter(external)
+                cells += entered
+                self.notes += [f"{arena.data}, {arena.protocol}: {note}" for note in notes]
         return Measured(arena, tuple(cells))
+
+    def _save_examples(self, ground: Ground, validation: ExampleTable) -> None:
+        """What other systems need to know: whom to rank, and on whom they may choose their settings."""
+        nothing = np.zeros((len(validation), 0), dtype=np.int64)
+        folder = self.out / EXAMPLES_FOLDER
+        for where, arena, negatives in (
+            (folder, ground.arena, ground.negatives),
+            (folder / VALIDATION_FOLDER, replace(ground.arena, table=validation), nothing),
+        ):
+            path = where / f"{'.'.join(arena.key)}.{arena.identity['users']}.parquet"
+            if len(arena.table) and not path.exists():
+                save_examples(arena.table, negatives, path)
 
     def _inputs(self, system: str, setting: Setting, profiles: ProfileSet | None) -> dict[str, Any]:
         inputs: dict[str, Any] = {}
@@ -238,61 +254,13 @@ class Bench:
         return inputs
 
     def _measure(
-        self, ground: _Ground, setting: Setting, profiles: ProfileSet | None, identity: Mapping[str, Any]
+        self, ground: Ground, setting: Setting, profiles: ProfileSet | None, identity: Mapping[str, Any]
     ) -> Cell:
-        system = str(identity["system"])
-        ranker, notes = build_system(system, setting, profiles)
-        begin = time.perf_counter()
-        ranking = rank_targets(
-            ground.arena.table,
-            [ranker],
-            ground.arena.pools,
-            seed=ground.arena.seed,
-            mask_seen=ground.mask_seen,
-            negatives=ground.negatives,
-        )
-        seconds = time.perf_counter() - begin
-        cell = Cell(system, identity, ranking.ranks[0], ranking.n_candidates, round(seconds, 3), tuple(notes))
+        ranker, notes = build_system(str(identity["system"]), setting, profiles)
+        cell = ground.measure(ranker, identity, notes)
         save_cell(self.out, cell, ground.arena.table)
-        self.announce(f"  {system}: {seconds:.1f} s")
+        self.announce(f"  {cell.system}: {cell.seconds:.1f} s")
         return cell
-
-    def _enter_external(self, ground: _Ground, external: BenchExternal, split_table: ExampleTable) -> Cell:
-        """Checked anew in every run: a file that was changed must not keep an old cell."""
-        table, pools = ground.arena.table, ground.arena.pools
-        n_candidates = ground.count_candidates()
-        found = load_external(external.path, table, split_table, pools, n_candidates, mask_seen=ground.mask_seen)
-        inputs = {"external": digest_file(external.path), "pools": list(found.pools)}
-        identity = identify_cell(ground.arena, external.name, inputs)
-        kept = [pools.index(pool) for pool in found.pools]
-        cell = Cell(external.name, identity, found.ranks, n_candidates[kept], 0.0, found.notes)
-        if load_cell(self.out, identity, table) is None:
-            save_cell(self.out, cell, table)
-            self.announce(f"  {external.name}: external, {external.path}")
-        return cell
-
-
-class _Ground:
-    """The negatives of an arena, sampled once for all its systems."""
-
-    def __init__(self, arena: Arena) -> None:
-        self.arena = arena
-        self.mask_seen = arena.mask == "masked"
-        self.negatives: IntArray = sample_negatives(
-            arena.table, find_largest_pool(arena.pools), seed=arena.seed, mask_seen=self.mask_seen
-        )
-
-    def count_candidates(self) -> IntArray:
-        """Candidates (n_pools, n_examples), the target included."""
-        table = self.arena.table
-        n_masked = np.bincount(find_seen(table)[0], minlength=len(table)) if self.mask_seen else 0
-        full = np.full(len(table), table.dataset.n_items) - n_masked
-        return np.stack(
-            [
-                full if pool == FULL_POOL else 1 + (self.negatives[:, : int(pool)] != NO_ITEM).sum(axis=1)
-                for pool in self.arena.pools
-            ]
-        )
 
 
 def _is_for(profiles: BenchProfiles, data: BenchData) -> bool:
@@ -310,7 +278,12 @@ def _users_to_write(wanted: BenchProfiles, data: BenchData, examples: ExampleTab
     return examples.take(np.array(list(rows)))
 
 
-def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequence[str]) -> None:
+def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequence[str], fused: Sequence[str]) -> None:
+    for name in fused:
+        if name in (*systems, *externals):
+            raise ConfigError(
+                f"an external system fused with texts would be {name!r}, which is another system; rename it"
+            )
     for external in config.externals:
         if external.name in systems:
             raise ConfigError(f"external {external.name!r} is the name of a system; choose another")
@@ -325,7 +298,7 @@ def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequenc
     unknown = [name for name in config.measures if name not in PROFILE_MEASURES]
     if unknown:
         raise ConfigError(f"measures: no {unknown[0]!r}; choose from {', '.join(PROFILE_MEASURES)}")
-    if config.reference not in (*systems, *externals):
+    if config.reference not in (*systems, *externals, *fused):
         raise ConfigError(f"reference {config.reference!r} is not among the systems: {', '.join(systems)}")
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -26,6 +27,7 @@ DEFAULT_FUSION_WEIGHT = 0.3
 MIN_VALIDATION_USERS = 100
 MAX_VALIDATION_USERS = 2_000
 _CHOSEN_BY = "ndcg@10"
+_Weight = TypeVar("_Weight")
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,10 @@ def choose_fusion_weight(
     )
 
 
-def find_best_weight(known: ExampleTable, weights: Sequence[float], build: Callable[[float], Ranker]) -> float:
-    """The weight whose ranker has the best NDCG@10 on these users (full catalogue, seen items masked); ties: smallest.
+def find_best_weight(known: ExampleTable, weights: Sequence[_Weight], build: Callable[[_Weight], Ranker]) -> _Weight:
+    """The weight whose ranker has the best NDCG@10 on these users (full catalogue, seen items masked); ties: the first.
 
-    Rankers must have different names.
+    A weight is whatever `build` takes. Rankers must have different names.
     """
     rankers = [build(weight) for weight in weights]
     ranking = rank_targets(known, rankers, (FULL_POOL,))
