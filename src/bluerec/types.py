@@ -99,7 +99,9 @@ class Prompt:
     """A rendered request for a profile.
 
     `messages` are chat messages, `prefill` the first words of the answer that are given to the model,
-    `template` the name of the wording, `n_omitted` the number of oldest events that did not fit.
+    `template` the name of the wording, `n_omitted` the number of events that are not in it: the oldest, which did not
+    fit, and those with a title that is an instruction; `n_withheld` the number of events of which such a title, review
+    or category was left out.
     """
 
     messages: tuple[Message, ...]
@@ -107,6 +109,7 @@ class Prompt:
     template: str
     n_events: int
     n_omitted: int
+    n_withheld: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ def stage(tmp_path: Path, model: str, n_users: int = 8, **settings: object):
     train = {"stages": ["embedder", "grpo"]}
     profiler = str(tiny_models.save_causal("llama", tmp_path / "tiny-profiler"))
     config = config_from_dict({
-        "train": train, "embedder": {"model": model}, "embedder_training": {"n_users": n_users, "batch_size": 4, **settings},
+        "train": train, "embedder": {"model": model},
+        "embedder_training": {"n_users": n_users, "batch_size": 4, **settings},
         "profiler": {"model": profiler, "max_events": 1, "max_prompt_tokens": 600, "max_new_tokens": 24,
                      "temperature": 1.0},
     })  # fmt: skip

@@ -11,8 +11,8 @@ import typer
 
 from bluerec.cli import console
 from bluerec.config import ProfilerConfig
-from bluerec.evaluation.template_profiles import TEMPLATE_WRITER, compose_profile
-from bluerec.types import Event, History, Prompt
+from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
+from bluerec.types import Event, History, ProfileWriter
 
 NO_WRITER = "none"
 Asked = Sequence[tuple[str, Sequence[Event]]]
@@ -58,8 +58,7 @@ def _ask_endpoint(name: str, url: str) -> WriteMany:
     writer = EndpointWriter(url, name, config, key=os.environ.get(KEY_VARIABLE))
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:
-        texts = writer.write(_render(asked, config, count_roughly))
-        return [(text, writer.name) for text in texts]
+        return _write(asked, writer, config, count_roughly)
 
     return write
 
@@ -74,15 +73,17 @@ def _load(name: str, adapter: str | None, offline: bool) -> WriteMany:
     writer = LocalWriter(profiler, config)
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:
-        return [(text, writer.name) for text in writer.write(_render(asked, config, profiler.count_tokens))]
+        return _write(asked, writer, config, profiler.count_tokens)
 
     return write
 
 
-def _render(asked: Asked, config: ProfilerConfig, count_tokens: Callable[[str], int]) -> list[Prompt]:
-    from bluerec.profiling.prompts import render_prompt
+def _write(
+    asked: Asked, writer: ProfileWriter, config: ProfilerConfig, count_tokens: Callable[[str], int]
+) -> Sequence[tuple[str, str]]:
+    from bluerec.profiling.histories import write_histories
 
     histories = [
         History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1) for user, events in asked
     ]
-    return [render_prompt(history, config, count_tokens) for history in histories]
+    return [(one.text, one.writer) for one in write_histories(writer, histories, config, count_tokens)]

@@ -99,14 +99,15 @@ def _write_now(table: ExampleTable, one: ExampleTable, profiler: Profiler, confi
     """A profile of the user and of `N_REFERENCES` train users."""
     import polars as pl
 
-    from bluerec.profiling.prompts import render_prompt
+    from bluerec.profiling.histories import write_histories
     from bluerec.profiling.writers import LocalWriter
 
     others = table.select("train", max_users=N_REFERENCES).examples(last=config.profiler.max_events)
     examples = {example.example_id: example for example in [*one.examples(last=config.profiler.max_events), *others]}
     console.say(f"writing {len(examples)} profiles with {profiler.label}")
-    prompts = [render_prompt(example.history, config.profiler, profiler.count_tokens) for example in examples.values()]
-    texts = LocalWriter(profiler, config.profiler).write(prompts)
+    writer, histories = LocalWriter(profiler, config.profiler), [example.history for example in examples.values()]
+    written = write_histories(writer, histories, config.profiler, profiler.count_tokens)
+    texts = [one.text for one in written]
     return ProfileSet(WRITTEN_NOW, pl.DataFrame({"example_id": list(examples), "text": texts}))
 
 
@@ -163,7 +164,8 @@ def _print(view: UserView) -> None:
         title=f"History, oldest first{earlier}",
     )
     console.print_result(f"\nWhat came next: {example.target.title or 'untitled item'}")
-    console.print_result(f"\nPrompt ({view.prompt.template}, {view.prompt.n_events} events):")
+    withheld = f", {view.prompt.n_withheld} with a text withheld" if view.prompt.n_withheld else ""
+    console.print_result(f"\nPrompt ({view.prompt.template}, {view.prompt.n_events} events{withheld}):")
     for message in view.prompt.messages:
         console.print_result(f"  [{message['role']}] " + message["content"].replace("\n", "\n  "))
     if view.prompt.prefill:

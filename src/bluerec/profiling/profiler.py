@@ -10,10 +10,11 @@ import numpy as np
 
 from bluerec.config import EmbedderConfig, ProfilerConfig
 from bluerec.data.any_history import read_history
+from bluerec.data.instructions import is_instruction
 from bluerec.profiling.embedders import load_embedder, render_item_text
+from bluerec.profiling.histories import write_histories
 from bluerec.profiling.models import choose_adapter, load_profiler
 from bluerec.profiling.prompt_settings import load_writing_config
-from bluerec.profiling.prompts import render_prompt
 from bluerec.profiling.writers import LocalWriter
 from bluerec.types import Embedder, Event, History, Item
 
@@ -30,11 +31,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class WrittenProfile:
-    """A profile: its text, what wrote it (model and adapter), and the items of the history nearest to it."""
+    """A profile: its text, what wrote it (model and adapter), and the items of the history nearest to it.
+
+    `n_withheld` events had a text that looks like an instruction; no model read it, and no evidence rests on such an
+    item.
+    """
 
     text: str
     writer: str
     evidence: tuple[Evidence, ...]
+    n_withheld: int = 0
 
     def __str__(self) -> str:
         return self.text
@@ -86,15 +92,16 @@ class Profiler:
     def write_many(self, histories: Sequence[Any]) -> list[WrittenProfile]:
         """The profiles of several histories, written together."""
         read = [read_history(history) for history in histories]
-        prompts = [render_prompt(history, self._config, self._count_tokens) for history in read]
-        texts = self._writer.write(prompts)
+        written = write_histories(self._writer, read, self._config, self._count_tokens)
         return [
-            WrittenProfile(text, self.name, self._find_evidence(text, history))
-            for text, history in zip(texts, read, strict=True)
+            WrittenProfile(one.text, one.writer, self._find_evidence(one.text, history), one.n_withheld)
+            for one, history in zip(written, read, strict=True)
         ]
 
     def _find_evidence(self, text: str, history: History) -> tuple[Evidence, ...]:
-        items = _distinct_items(history.events)
+        items = [item for item in _distinct_items(history.events) if not is_instruction(item.title)]
+        if not items:
+            return ()
         cosines = (
             self._embedder.embed([text], "profile")
             @ self._embedder.embed([render_item_text(item) for item in items], "item").T

@@ -1,9 +1,10 @@
 """The one place where a request for a profile is worded.
 
 Titles, categories and reviews come from strangers. They are quoted as data: one line each, cut, and without any mark
-that a chat model could take for the end of a turn. A title that says "ignore the above" still reaches the model as a
-title; what it can do there is bounded by the profile's length and seen in the profile. Personal data that people left
-in reviews (e-mail addresses, phone numbers, cards, ...) is taken out before a model reads it, and out of what it wrote.
+that a chat model could take for the end of a turn. What looks like an instruction to a model is withheld: an event with
+such a title, or the review or category alone; it stays in the data, and the prompt says how many there were. Personal
+data that people left in reviews (e-mail addresses, phone numbers, cards, ...) is taken out before a model reads it, and
+out of what it wrote.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from bluerec.config import ProfilerConfig
 from bluerec.data.hidden_characters import strip_hidden
+from bluerec.data.instructions import is_instruction
 from bluerec.data.personal_data import strip_personal_data
 from bluerec.errors import ConfigError, ModelError
 from bluerec.types import Event, History, Message, Prompt
@@ -72,14 +74,22 @@ TEMPLATES = {
 }
 
 
-def render_prompt(history: History, config: ProfilerConfig, count_tokens: Callable[[str], int]) -> Prompt:
+def render_prompt(
+    history: History,
+    config: ProfilerConfig,
+    count_tokens: Callable[[str], int],
+    *,
+    withhold: Callable[[str], bool] = is_instruction,
+) -> Prompt:
     """The request for a user's profile, within `config.max_prompt_tokens`; the oldest events are left out first.
 
-    The budget counts the text of the messages and the prefill; a chat format adds some ten tokens of its own.
+    `withhold` says which titles, reviews and categories no model shall read. The budget counts the text of the
+    messages and the prefill; a chat format adds some ten tokens of its own.
     Raises `ConfigError` for an unknown template or a budget that the wording alone exceeds.
     """
     template = find_template(config.template)
-    lines = [_render_event(event) for event in history.events[-config.max_events :]]
+    rendered = [_render_event(event, withhold) for event in history.events[-config.max_events :]]
+    lines = [line for line, _ in rendered if line is not None]
     fixed = count_tokens(" ".join((template.system, template.before, template.after, template.prefill)))
     budget = config.max_prompt_tokens - fixed
     if budget <= 0:
@@ -100,7 +110,8 @@ def render_prompt(history: History, config: ProfilerConfig, count_tokens: Callab
         {"role": "system", "content": template.system},
         {"role": "user", "content": content},
     )
-    return Prompt(messages, template.prefill, config.template, len(kept), len(history.events) - len(kept))
+    n_withheld = sum(is_withheld for _, is_withheld in rendered)
+    return Prompt(messages, template.prefill, config.template, len(kept), len(history.events) - len(kept), n_withheld)
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Any) -> list[int]:
@@ -157,20 +168,46 @@ def find_template(name: str) -> Template:
     return TEMPLATES[name]
 
 
-def _render_event(event: Event) -> str:
+def find_read_texts(event: Event) -> tuple[str, str]:
+    """The title and the review of an event as far as a prompt quotes them."""
     item, interaction = event.item, event.interaction
-    line = f"- {_quote(item.title, MAX_TITLE_CHARACTERS) or 'untitled item'}"
-    categories = [quoted for category in item.categories[-MAX_CATEGORIES:] if (quoted := _quote(category, 40))]
+    review = (interaction.review_title or interaction.review_text or "")[:_MAX_READ_CHARACTERS]
+    return _quote(item.title, MAX_TITLE_CHARACTERS), _quote(_read_review(review), MAX_REVIEW_CHARACTERS)
+
+
+def has_withheld_text(event: Event) -> bool:
+    """Whether a prompt leaves out the event, or its review or a category, because it looks like an instruction."""
+    return _render_event(event, is_instruction)[1]
+
+
+def _render_event(event: Event, withhold: Callable[[str], bool]) -> tuple[str | None, bool]:
+    """The line of an event, none where its title is withheld, and whether anything of it is."""
+    item, interaction = event.item, event.interaction
+    title, review = find_read_texts(event)
+    if _is_withheld(item.title, title, withhold):
+        return None, True
+    named = [(category, _quote(category, 40)) for category in item.categories[-MAX_CATEGORIES:]]
+    categories = [quoted for category, quoted in named if quoted and not _is_withheld(category, quoted, withhold)]
+    n_left_out = sum(bool(quoted) for _, quoted in named) - len(categories)
+    line = f"- {title or 'untitled item'}"
     if categories:
         line += f" ({', '.join(categories)})"
     if interaction.rating is not None:
         line += f", rated {interaction.rating:g}"
-    review = _quote(_read_review(interaction.review_title or interaction.review_text or ""), MAX_REVIEW_CHARACTERS)
-    return f"{line}: {review}" if review else line
+    if review and _is_withheld(interaction.review_title or interaction.review_text or "", review, withhold):
+        return line, True
+    return f"{line}: {review}" if review else line, n_left_out > 0
+
+
+def _is_withheld(text: str, quoted: str, withhold: Callable[[str], bool]) -> bool:
+    """Whether a text is to be withheld as it came, marks of a chat included, as far as it would be read."""
+    if len(text) <= len(quoted):
+        return withhold(text)
+    return withhold(" ".join(text[:_MAX_READ_CHARACTERS].split())[: 2 * len(quoted)]) or withhold(quoted)
 
 
 def _read_review(text: str) -> str:
-    return strip_personal_data(strip_hidden(text[:_MAX_READ_CHARACTERS])) if text else ""
+    return strip_personal_data(strip_hidden(text)) if text else ""
 
 
 def _quote(text: str, n_characters: int) -> str:

@@ -14,11 +14,12 @@ import polars as pl
 from bluerec.config import ProfilerConfig
 from bluerec.data.histories import ExampleTable
 from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
-from bluerec.errors import ConfigError, DataError
+from bluerec.errors import ConfigError
 from bluerec.profiling.decoding import Sampling, generate_groups, lay_out_for_decoding
+from bluerec.profiling.histories import write_histories
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.precision import choose_dtype
-from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile, render_prompt
+from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile
 from bluerec.runs import read_json, write_json
 from bluerec.types import Profile, ProfileWriter, Prompt
 
@@ -170,24 +171,21 @@ def _write_rows(
 ) -> pl.DataFrame:
     chosen = table.take(pl.Series(rows, dtype=pl.Int64).to_numpy())
     examples = list(chosen.examples(last=config.max_events))
-    prompts = [render_prompt(example.history, config, count_tokens) for example in examples]
-    texts = writer.write(prompts)
-    if len(texts) != len(prompts):
-        raise DataError(f"writer {writer.name!r} returned {len(texts)} texts for {len(prompts)} prompts")
+    written = write_histories(writer, [example.history for example in examples], config, count_tokens)
     n_events = (chosen.history_stop - chosen.history_start).tolist()
     return pl.DataFrame(
         [
             {
                 **_profile_columns(
-                    Profile(example.history.user_id, text, example.history.cutoff, writer.name, prompt.template)
+                    Profile(example.history.user_id, one.text, example.history.cutoff, one.writer, one.prompt.template)
                 ),
                 "example_id": example.example_id,
                 "split": example.split,
-                "n_events": prompt.n_events,
-                "n_omitted": total - prompt.n_events,
-                "n_tokens": count_tokens(text),
+                "n_events": one.prompt.n_events,
+                "n_omitted": total - one.prompt.n_events,
+                "n_tokens": count_tokens(one.text),
             }
-            for example, prompt, text, total in zip(examples, prompts, texts, n_events, strict=True)
+            for example, one, total in zip(examples, written, n_events, strict=True)
         ],
         schema=PROFILES_SCHEMA,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from bluerec.profiling.prompts import has_withheld_text
 from bluerec.serving.access import (
     PrincipalOf,
     ReaderOf,
@@ -85,7 +86,8 @@ def list_users(
 
 @router.get("/users/{user_id}/profile", summary="The profile of a user")
 def get_profile(service: ServiceOf, user_id: UserToRead) -> ProfileOut:
-    return show_profile(user_id, require_profile(service, user_id))
+    profile = require_profile(service, user_id)
+    return show_profile(user_id, profile, sum(map(has_withheld_text, service.store.history(user_id))))
 
 
 @router.put("/users/{user_id}/profile", summary="Save a text as the user's profile")

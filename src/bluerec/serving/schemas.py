@@ -107,6 +107,8 @@ class ProfileOut(BaseModel):
     """One version of a profile.
 
     `locked` sentences were written by a person and survive a rewrite; `offered` is the text that came beside them.
+    `n_withheld` events of the history have a text that looks like an instruction to a model, which no writer reads; it
+    is counted for the latest version only.
     """
 
     user_id: str = Field(examples=["u0001"])
@@ -118,6 +120,7 @@ class ProfileOut(BaseModel):
     created_at: float = Field(examples=[1_700_000_000.0])
     edited: bool = Field(examples=[True])
     offered: str | None = Field(default=None, examples=[None])
+    n_withheld: int | None = Field(default=None, examples=[0])
 
 
 class RecommendationOut(BaseModel):
@@ -169,7 +172,7 @@ def show_item(item: Item) -> ItemOut:
     )
 
 
-def show_profile(user_id: str, version: ProfileVersion) -> ProfileOut:
+def show_profile(user_id: str, version: ProfileVersion, n_withheld: int | None = None) -> ProfileOut:
     """A version as the API tells it."""
     return ProfileOut(
         user_id=user_id,
@@ -181,6 +184,7 @@ def show_profile(user_id: str, version: ProfileVersion) -> ProfileOut:
         created_at=version.created_at,
         edited=version.edited,
         offered=version.offered,
+        n_withheld=n_withheld,
     )
 
 

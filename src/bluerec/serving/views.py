@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bluerec.profiling.prompts import has_withheld_text
 from bluerec.serving.access import Service
 from bluerec.serving.changes import Move, Piece, diff_words, find_gone, find_moves
 from bluerec.serving.ports import Job, ProfileVersion, Reasoned
@@ -71,6 +72,7 @@ class UserPage:
     timeline: Timeline
     events: Sequence[Event]
     n_events: int
+    n_withheld: int
     versions: Sequence[tuple[ProfileVersion, Sequence[Piece]]]
     trained: tuple[ProfileVersion, ProfileVersion] | None
     job: Job | None
@@ -103,6 +105,7 @@ def build_user_page(service: Service, user_id: str, profile: ProfileVersion, dra
         timeline=build_timeline(events[-N_ON_LINE:]),
         events=events[::-1][:N_EVENTS],
         n_events=len(events),
+        n_withheld=sum(map(has_withheld_text, events)),
         versions=_diff_versions(versions)[::-1],
         trained=find_training(versions),
         job=jobs[-1] if jobs else None,
