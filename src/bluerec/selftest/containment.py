@@ -1,7 +1,8 @@
 """Texts that want to be obeyed: whatever they say, they stay where they were put.
 
-They are not detected, they are contained: in the rows of their user, in the quotation of the prompt, in the block of
-the context. What a model makes of them is another question, see `steering`.
+Here they are not recognised, they are contained: in the rows of their user, in the quotation of the prompt (also where
+the rule that withholds instructions misses one), in the block of the context. What a model makes of them is another
+question, see `steering`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +105,26 @@ def _as_id(wish: str) -> str:
 
 def _look_at_prompt(item: Item, user: str, reviews: dict[str, str | None]) -> Iterator[str]:
     events = tuple(Event(Interaction(user, item.item_id, n, 4.0, **reviews), item) for n in range(2))
-    prompt = render_prompt(History(user, events, 9), ProfilerConfig(), lambda text: len(text.split()))
+    # As if the rule had missed it: quoting has to hold by itself.
+    prompt = render_prompt(History(user, events, 9), ProfilerConfig(), _count_words, withhold=lambda text: False)
     content = prompt.messages[1]["content"]
-    harmless = History("u", tuple(Event(Interaction("u", "i", n), Item("i", "Chess")) for n in range(2)), 9)
-    base = render_prompt(harmless, ProfilerConfig(), lambda text: len(text.split())).messages[1]["content"]
-    if len(content.splitlines()) != len(base.splitlines()) or len(prompt.messages) != 2:
+    if len(content.splitlines()) != _count_lines_of_two_events() or len(prompt.messages) != 2:
         yield "an event is more than one line of the prompt"
     if any(mark.lower() in content.lower() for mark in CHAT_MARKS):
         yield "a mark of the chat format is in the prompt"
     if user in content:
         yield "the user's id is in the prompt"
+
+
+@cache
+def _count_lines_of_two_events() -> int:
+    events = tuple(Event(Interaction("u", "i", n), Item("i", "Chess")) for n in range(2))
+    prompt = render_prompt(History("u", events, 9), ProfilerConfig(), _count_words)
+    return len(prompt.messages[1]["content"].splitlines())
+
+
+def _count_words(text: str) -> int:
+    return len(text.split())
 
 
 def _look_at_answers(

@@ -22,7 +22,9 @@ LIMITS = (
     "other forms. Names and street addresses are not looked for.",
     "No fault in n trials bounds its rate by 3/n with 95% confidence: 300 attacked profiles show that at most 1% are "
     "steered, 8 show next to nothing. A suite that was ended early (`--minutes`) counts what it did.",
-    "Instructions are fixed texts: an attacker who adapts to this program and its models is not among them.",
+    "Instructions are fixed texts, nearly all of them English: an attacker who adapts to this program, its rule and "
+    "its models is not among them. Half of the attacked profiles have wordings that the rule was not made on; the same "
+    "hands wrote both. A title that merely names something is no instruction, and is repeated like other titles.",
     "The service is asked inside the process, without a network; pages are read as a parser reads them.",
 )
 

@@ -39,7 +39,10 @@ SAME_SITE = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
 
 @contextmanager
 def serve(folder: Path) -> Iterator[Served]:
-    """The service over a store, without bounds on how often one may ask. Raises `MissingExtraError`."""
+    """The service over a store, without bounds on how often one may ask, and without waits for the disk.
+
+    Raises `MissingExtraError`.
+    """
     try:
         from fastapi.testclient import TestClient
 
@@ -49,7 +52,7 @@ def serve(folder: Path) -> Iterator[Served]:
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     limits = Limits(requests_per_second=1e9, burst=10**9)
-    with open_store(folder) as store:
+    with open_store(folder, durable=False) as store:
         keys = KeyRing()
         app = build_app(store, Recommender(store), keys, hosts=(), limits=limits)
         admin = bearer(keys.create(Scope.ADMIN)[1])

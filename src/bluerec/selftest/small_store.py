@@ -38,6 +38,13 @@ def make_store(folder: Path, n_users: int = 3, *, dataset: Dataset | None = None
     return build_store(folder, dataset or world.dataset, EMBEDDER, CONFIG, users=users, profiles=profiles)
 
 
-def open_store(folder: Path) -> Store:
-    """The store with its embedder."""
-    return Store.open(folder, embedder=EMBEDDER)
+def open_store(folder: Path, *, durable: bool = True) -> Store:
+    """The store with its embedder.
+
+    One that is not `durable` does not wait for the disk at each commit, which is most of the time of a write: for
+    suites that ask what is written and not whether it survives.
+    """
+    store = Store.open(folder, embedder=EMBEDDER)
+    if not durable:
+        store._database._writer.execute("PRAGMA synchronous = OFF")
+    return store

@@ -1,4 +1,4 @@
-"""Instructions that want a word into a profile, and titles that only sound like them; none of them names a real product.
+"""Instructions that want a word into a profile, and titles that only sound like them: none is a real product.
 
 `HELD_OUT` and `HARMLESS_HELD_OUT` were written down before there was a rule that recognises instructions, and the rule
 was made on the others alone: what it does to these says what it does to wordings that it was not made for.
