@@ -150,6 +150,17 @@ def test_measures_are_taken_once_and_drawn(data: Path, tmp_path: Path) -> None:
     assert "Can a reader answer from it?" not in page  # not asked, not shown
 
 
+def test_a_data_set_may_have_measures_of_its_own(data: Path, tmp_path: Path) -> None:
+    its = [{**TINY["data"][0], "measures": ["size"]}]
+    results, _ = run_bench(data, tmp_path, data=its, measures=["truth"])
+    names = {row["measure"] for row in results["measures"] if row["system"] == "template"}
+    assert "words per profile" in names
+    assert "reading ease (Flesch)" not in names
+    bench, _ = make_bench(data, tmp_path, data=[{**its[0], "measures": ["beauty"]}])
+    with pytest.raises(ConfigError, match="no 'beauty'"):
+        bench.run(IDENTITY)
+
+
 def test_an_unknown_measure_is_named(data: Path, tmp_path: Path) -> None:
     bench, _ = make_bench(data, tmp_path, measures=["beauty"])
     with pytest.raises(ConfigError, match="measures: no 'beauty'; choose from size, truth, steering, qa"):

@@ -19,13 +19,17 @@ MASKS = ("masked", "unmasked")
 
 @dataclass(frozen=True, slots=True)
 class BenchData:
-    """A data set: a folder below `--data`. `max_users` 0 takes all test users. A caveat is printed beside it."""
+    """A data set: a folder below `--data`. `max_users` 0 takes all test users. A caveat is printed beside it.
+
+    `measures` are those taken on it, by default those of the benchmark.
+    """
 
     name: str
     split: str = "test"
     max_users: int = 0
     is_source: bool = False  # profilers were trained on it
     caveat: str = ""
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

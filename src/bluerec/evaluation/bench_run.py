@@ -131,10 +131,11 @@ class Bench:
                     set_name = cell.system.partition(":")[2]
                     measures += measure_cost(cell, table, setting.vectors_of(set_name), sets.get(set_name))
         if vectors and protocol == self.config.protocols[0]:
+            names = data.measures or self.config.measures
             for profiles in sets.values():
                 its = vectors[profiles.name]
-                measures += self._take_measures(found[0].arena, its, profiles, self.config.measures)
-            if QA in self.config.measures:
+                measures += self._take_measures(found[0].arena, its, profiles, names)
+            if QA in names:
                 measured = table.select("all", max_users=self.config.measured_users, seed=self.config.seed)
                 for control in build_controls(measured):
                     measures += self._take_measures(found[0].arena, vectors[""], control, (QA,))
@@ -295,7 +296,8 @@ def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequenc
         same = [o for o in config.externals if (o.name, o.data, o.protocol, o.mask) == _place(external)]
         if len(same) > 1:
             raise ConfigError(f"two external systems are called {external.name!r} on {external.data}")
-    unknown = [name for name in config.measures if name not in PROFILE_MEASURES]
+    named = [*config.measures, *(name for data in config.data for name in data.measures)]
+    unknown = [name for name in named if name not in PROFILE_MEASURES]
     if unknown:
         raise ConfigError(f"measures: no {unknown[0]!r}; choose from {', '.join(PROFILE_MEASURES)}")
     if config.reference not in (*systems, *externals, *fused):
