@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -74,12 +75,23 @@ def serve_command(
         app = build_app(store, Recommender(store), kept, generate=generate, hosts=hosts)
         configure_logging()
         _warm(store)
+        freeze_garbage()
         _tell(host, listener.getsockname()[1], token, time.perf_counter() - begin, as_json)
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30)
         # The server hands the signal on when it has stopped; then the store is closed as after any other end.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def freeze_garbage() -> None:
+    """Leave what is in memory now out of all later collections of garbage.
+
+    Models and libraries are half a million objects that live as long as the process. A full collection would walk
+    through them all, which stops every request for a quarter of a second or more.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _listen(host: str, port: int) -> Any:

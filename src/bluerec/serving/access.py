@@ -72,6 +72,13 @@ def get_service(request: Request) -> Service:
     return service
 
 
+# Nothing below waits for anything. As coroutines they run where they are asked for; a plain function would be given to
+# a thread of its own, several times for each request.
+async def provide_service(request: Request) -> Service:
+    """`get_service` as a dependency."""
+    return get_service(request)
+
+
 async def find_principal(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
@@ -105,10 +112,10 @@ def check_user_id(user_id: str) -> str:
 
 
 PrincipalOf = Annotated[Principal, Depends(find_principal)]
-ServiceOf = Annotated[Service, Depends(get_service)]
+ServiceOf = Annotated[Service, Depends(provide_service)]
 
 
-def read_user(user_id: str, principal: PrincipalOf) -> str:
+async def read_user(user_id: str, principal: PrincipalOf) -> str:
     """The user of the path, if the key may read about them. What it may not see does not exist for it."""
     user_id = check_user_id(user_id)
     if not principal.may_read(user_id):
@@ -116,7 +123,7 @@ def read_user(user_id: str, principal: PrincipalOf) -> str:
     return user_id
 
 
-def write_user(user_id: str, principal: PrincipalOf) -> str:
+async def write_user(user_id: str, principal: PrincipalOf) -> str:
     """The user of the path, if the key may change them."""
     user_id = check_user_id(user_id)
     if not principal.may_write(user_id):
@@ -124,7 +131,7 @@ def write_user(user_id: str, principal: PrincipalOf) -> str:
     return user_id
 
 
-def require_reader(principal: PrincipalOf) -> Principal:
+async def require_reader(principal: PrincipalOf) -> Principal:
     """A key that is not one user's."""
     if not principal.sees_everybody:
         raise fail(403, "scope", "this needs a key of scope reader or admin")

@@ -25,6 +25,7 @@ from bluerec.serving.access import (
     check_user_id,
     fail,
     get_service,
+    provide_service,
 )
 from bluerec.serving.keys import Principal, Scope
 from bluerec.serving.routes import delete_everything, require_profile, revert_to, save_text
@@ -123,18 +124,18 @@ def _check_origin(request: Request) -> None:
 
 
 Visitor = Annotated[Principal, Depends(find_visitor)]
-ServiceOf = Annotated[Service, Depends(get_service)]
+ServiceOf = Annotated[Service, Depends(provide_service)]
 
 
-def _open_user(user_id: str, visitor: Visitor) -> str:
+async def _open_user(user_id: str, visitor: Visitor) -> str:
     user_id = check_user_id(user_id)
     if not visitor.may_read(user_id):
         raise fail(404, "unknown-user", "no such user")
     return user_id
 
 
-def _change_user(user_id: str, visitor: Visitor) -> str:
-    user_id = _open_user(user_id, visitor)
+async def _change_user(user_id: str, visitor: Visitor) -> str:
+    user_id = await _open_user(user_id, visitor)
     if not visitor.may_write(user_id):
         raise fail(403, "scope", "your key reads only; sign in with another to change a profile")
     return user_id
