@@ -75,7 +75,6 @@ def serve_command(
         app = build_app(store, Recommender(store), kept, generate=generate, hosts=hosts)
         configure_logging()
         _warm(store)
-        freeze_garbage()
         _tell(host, listener.getsockname()[1], token, time.perf_counter() - begin, as_json)
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30)
         # The server hands the signal on when it has stopped; then the store is closed as after any other end.
@@ -127,6 +126,7 @@ def _warm(store: Store) -> None:
         try:
             store.embedder.warm()
             _use_one_thread()
+            freeze_garbage()
         except BluerecError as error:
             console.fail(str(error))
 
