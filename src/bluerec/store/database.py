@@ -74,6 +74,8 @@ class Database:
         self._lock = threading.RLock()
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._readers: dict[threading.Thread, sqlite3.Connection] = {}
+        self._opening = threading.Lock()
         self._closed = False
         try:
             with self.named():
@@ -149,8 +151,7 @@ class Database:
             self._refuse_closed()
             connection = getattr(self._local, "connection", None)
             if connection is None:
-                connection = self._local.connection = self._connect()
-                connection.execute("PRAGMA query_only = ON")
+                connection = self._local.connection = self._connect_reader()
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -221,6 +222,20 @@ class Database:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StoreError(f"{self.path}: is closed; open the store again")
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        """A connection for this thread; those of threads that have ended are closed.
+
+        A server ends threads that are idle and makes new ones: without this each would leave its open files behind.
+        """
+        with self._opening:
+            for thread in [thread for thread in self._readers if not thread.is_alive()]:
+                ended = self._readers.pop(thread)
+                self._opened.remove(ended)
+                ended.close()
+            connection = self._readers[threading.current_thread()] = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

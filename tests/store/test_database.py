@@ -1,0 +1,48 @@
+"""One file and many threads: what ends leaves no open files behind."""
+
+import os
+import threading
+from pathlib import Path
+
+from bluerec.selftest.small_store import make_store, open_store
+
+
+def count_open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_threads_that_end_leave_no_open_files(tmp_path: Path) -> None:
+    """A server ends idle threads and makes new ones: with a connection kept for each it ran out of files."""
+    with open_store(make_store(tmp_path / "store")) as store:
+        before = count_open_files()
+        for _ in range(60):
+            thread = threading.Thread(target=store.profile, args=("u0000",))
+            thread.start()
+            thread.join()
+        assert count_open_files() < before + 10
+        assert store.profile("u0000") is not None
+
+
+def test_threads_that_live_keep_their_connections(tmp_path: Path) -> None:
+    ready, go = threading.Barrier(9), threading.Event()
+    read: list[object] = []
+    with open_store(make_store(tmp_path / "store")) as store:
+
+        def work() -> None:
+            store.profile("u0000")
+            ready.wait()
+            go.wait()
+            read.append(store.profile("u0000"))
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        newcomer = threading.Thread(target=store.profile, args=("u0001",))
+        newcomer.start()
+        newcomer.join()
+        go.set()
+        for thread in threads:
+            thread.join()
+    assert len(read) == 8
+    assert all(read)
