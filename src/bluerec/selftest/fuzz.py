@@ -14,12 +14,12 @@ from bluerec.selftest.suite import Outcome, Plan, Suite, replaced
 from bluerec.store.store import Store
 
 _N_USERS = 5
-_ROUND = 1_600
+_ROUND = 6_400
 _DESCRIBED = {"application/json", "text/plain"}
 
 
 class _Over(Exception):
-    """The time of the suite is over: no further request is made up."""
+    """The time of the suite is over, or its requests are: no further one is made up."""
 
 
 def _fuzz(plan: Plan, n_requests: int) -> Outcome:
@@ -27,12 +27,14 @@ def _fuzz(plan: Plan, n_requests: int) -> Outcome:
     with serve(make_store(plan.folder / "store", n_users=_N_USERS)) as served:
         operations = _load_operations(served)
         outcome.counts["operations"] = len(operations)
-        # In rounds, so that a run that ends early has tried all operations alike.
-        n_rounds = max(1, n_requests // _ROUND)
-        each = max(1, n_requests // len(operations) // n_rounds)
-        for round_ in range(n_rounds):
+        # In rounds, so that a run that ends early has tried all operations alike; some make fewer requests than asked.
+        each, round_ = max(1, min(_ROUND, n_requests) // len(operations)), 0
+        before = -1
+        while before < outcome.counts["requests"] < n_requests and not plan.is_over:
+            before = int(outcome.counts["requests"])
             for operation in operations:
                 _try_operation(replace(plan, seed=plan.seed + round_), served, operation, each, n_requests, outcome)
+            round_ += 1
         if served.client.get("/health/ready").status_code != 200:
             outcome.faults.append("the service is not ready afterwards")
     return outcome
@@ -70,7 +72,7 @@ def _try_operation(plan: Plan, served: Served, operation: Any, n: int, n_request
         )  # fmt: skip
         @given(case=strategy)
         def ask(case: Any) -> None:
-            if plan.is_over:
+            if plan.is_over or outcome.counts["requests"] >= n_requests:
                 raise _Over
             _judge(served, case, described, outcome)
             plan.progress(int(outcome.counts["requests"]), n_requests)
