@@ -21,13 +21,18 @@ MAX_CHARACTERS = 1_000
 
 _SET_ASIDE = r"\b(?:ignor(?:e|ing)|disregard|forget|overrid(?:e|ing)|bypass|neglect|discard|drop|skip|cancel|erase)\b"
 _ORDERS = (
-    r"(?:instructions?|prompts?|directions|directives?|commands?|guidelines|context|conversation|messages?|orders)"
+    r"(?:instructions?|prompts?|directions|directives?|commands?|guidelines|context|conversation|messages?|orders|constraints|policies|"
+    r"protocols|restrictions)"
 )
 _THINGS = r"(?:tasks?|items?|titles?|products?|texts?|list|history|data|lines|rest|others|rules|reviews?|input)"
 _EARLIER = r"(?:all|any|your|these|previous|prior|above|earlier|preceding|former|following|system|other)"
 _FOREIGN = (
     r"\b(?:ignorier\w*|vergiss|vergessen|missachte\w*|oublie\w*|ignore[zr]|olvid\w+|ignor[ae]\w*|esque[cç]\w+|dimentica\w*)\b"
     r"(?:\W+\w+){0,4}?\W+(?:anweisungen|befehle|liste|instructions|instru[cz]\w+|consignes|indicaciones|istruzioni|lista)\b"
+)
+_FOREIGN_SAY = (
+    r"\b(?:schreib\w*|sag\w?|nenne|écri\w+|dites?|escrib\w+|diga?|scriv\w+|escreva)\s(?:\w+\s){0,2}?(?:nur|seulement|uniquement|"
+    r"solo|sólo|somente|soltanto|apenas|y nada)\b"
 )
 # Where a verb is a command: at a beginning, or after a word that leads to one.
 _COMMAND = (
@@ -63,41 +68,64 @@ _SIGNS = tuple(
         ("aside", 4, _FOREIGN),
         ("aside", 2, rf"{_SET_ASIDE}(?:\W+(?:the|all|those|everything|of|in|my))*\W+(?:{_ORDERS}|{_THINGS})\b"),
         ("aside", 2, rf"\b(?:do not|don't|never) (?:{_SAY}|describe)\s(?:\w+\s)?(?:the|any|other|these)\b"),
+        ("aside", 3, r"\b(?:above|these|those|previous|other|earlier) (?:\w+ )?(?:is|are|was|were|do|does|did)(?: not|n't)? (?:relevant|irrelevant|matter|count|wrong|void|invalid|fake)\b"),
+        ("aside", 2, r"\binstead of (?:summari[sz]ing|describing|answering|listing|writing|that|this)\b|\b(?:never ?mind|stop everything|task complete)\b"),
         ("mark", 4, r"<\|[^|<>]{0,40}\|>|\[/?inst\]|<</?sys>>"),
         ("mark", 4, rf"</?{_CHAT_TAG}>|#{{2,}}\s*{_LABEL}|#{{2,}}\s*(?:response|input|task)|\brole\W{{1,3}}(?:system|assistant|user)\b"),
         ("mark", 2, r"-{3,}|`{3,}|<!--|-->"),
         ("label", 3, rf"(?:^|\s)[\[(]{{1,2}}{_LABEL}[\])]{{1,2}}\s*\S"),
         ("label", 2, rf"(?:^|[.!?;>\])\"'*-]\s*){_LABEL}(?:\s(?:message|prompt|output|notice|note|format))?\s?:\s?\S"),
-        ("label", 3, rf"\b{_LABEL} (?:message|notice|prompt)\s?:\s?\S"),
+        ("label", 3, r"(?:^|[.!?;]\s)(?:user|shopper|customer|buyer)? ?(?:profile|interests?|preferences?|result|taste)\s?:\s?\S"),
+        ("label", 3, r"(?:^|\s)[\[(]+(?:hidden|note|instructions?|todo)\s?:"),
+        ("label", 3, rf"\b{_LABEL} (?:message|notice|prompt|override)\s?:\s?\S"),
         ("label", 4, rf"\b{_LABEL}\s?:.*(?:\b{_LABEL}|[.!?] a)\s?:|\bq:.*\ba:"),
         ("address", 3, rf"\b(?:dear|hey|hello|attention|note (?:to|for)|ps to|to|for|as|you are|if you are)(?:\s(?:the|an?|all|my))*\s{_MODEL}\b"),
         ("address", 3, r"\b(?:dear|hey|attention|note (?:to|for)|you are)(?:\s(?:the|an?|my|helpful))*\s(?:model|assistant|bot|system)\b"),
         ("address", 3, r"\b(?:model|ai|system|bot|assistant|whoever|anyone) (?:that |who )?(?:reads|reading|writes|writing|summari[sz]es)\b"),
+        ("address", 4, r"\b(?:assistant|model|ai|bot) (?:replies|answers|says|writes|outputs|responds)\s?:"),
+        ("address", 3, r"\b(?:i|we) want you to\b|\bas your (?:creator|owner|developer|admin\w*|user)\b|\bwe are testing you\b|\btodo for\b"),
         ("address", 2, r"\b(?:ai|language|chat)\s(?:model|assistant|reviewer|agent|bot|writer)s?\b"),
         ("you", 3, rf"\byour (?:\w+ )?(?:task|completion|prompt|{_ANSWER})\b"),
         ("you", 3, r"\bi (?:order|command|ask) you\b"),
         ("you", 2, r"(?:^|[.!?]\s)you are (?:now )?an?\s"),
-        ("you", 1, r"\byou (?:are|must|should|will|shall|have to|need to|only)\b"),
+        ("you", 2, r"\byou (?:only )?(?:speak|talk|write|say)\b|\bif (?:you are )?asked\b|\bdo whatever i\b|\bwhatever you (?:write|say|do)\b|\bwhile (?:writing|answering)\b"),
+        ("you", 1, r"\byou (?:love|like|are|must|should|will|shall|have to|need to|only)\b"),
         ("role", 3, r"(?:^|[.!?]\s)(?:act as (?:an?|if)|pretend (?:that|to be|you)|assume (?:that )?(?:the|this)|imagine you)\b"),
         ("say", 4, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,60}}?\b(?:your|the|every|each|this|all)\s(?:\w+\s){{0,2}}?{_ANSWER}\b"),
+        ("you", 4, r"\byour (?:new|next|only|real) (?:task|job|goal|answer)\b"),
+        ("only", 2, r"\bregardless of (?:the |any )?(?:content|items?|titles?|list|instructions?)\b"),
         ("say", 4, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,60}}?\b(?:every|each|all)\s{_SHOPPER}s?\b"),
         ("say", 4, rf"{_COMMAND}(?:respond|reply|answer) (?:only|just|exactly|simply) (?:with|by|in)\b"),
+        ("say", 3, rf"{_COMMAND}(?:respond|reply)\s?:\s?\S"),
         ("say", 3, rf"\byou (?:must|should|shall|will|have to) (?:\w+ )?{_SAY}\b|\binstead,? {_SAY}\b"),
         ("say", 3, rf"{_COMMAND}{_SAY}\b[^.!?]{{0,60}}?\b(?:only|exactly|nothing else|nothing but|verbatim|word for word|instead)\b"),
         ("say", 3, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,20}}?\bthe\s(?:\w+\s)?(?:words?|text|phrase|following)\b"),
+        ("say", 3, r"\b(?:instead|please|kindly|simply|just|now|then|always),? (?:write|say|print|output|respond|reply|answer|repeat|mention|generate)\b"),
+        ("say", 3, rf"{_FOREIGN_SAY}"),
+        ("say", 3, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,60}}?\b(?:in|into|to) (?:your|the|every|each) (?:text|sentence|line)s?\b"),
         ("say", 2, rf"{_COMMAND}{_SAY}(?:\s\w+){{0,2}}\s?[:\"]"),
+        ("say", 2, rf"{_COMMAND}(?:write|say|print|output|respond|reply|answer|repeat|mention|conclude|name)\b"),
         ("say", 1, rf"{_COMMAND}(?:{_SAY}|{_DO})\b"),
         ("shopper", 4, rf"\b(?:the|this|that|each|every)\s(?:\w+\s)?{_SHOPPER}s?(?:'s)?\s(?:\w+\s){{0,2}}?{_WANTS}\b"),
         ("shopper", 3, rf"\b(?:the|this|that|each|every)\s(?:person|reviewer|reader)(?:'s)?\s(?:\w+\s){{0,2}}?{_WANTS}\b"),
+        ("shopper", 3, rf"\b{_SHOPPER}'s (?:\w+ )?(?:favou?rite|brand|interest|preference|taste)s?\b"),
+        ("shopper", 2, r"\bthey (?:want|like|love) \w+|\btell (?:them|everyone|everybody|the \w+ to)\b"),
         ("shopper", 1, rf"\b(?:the|this|that|each|every|all)\s{_SHOPPER}s?\b"),
         ("frame", 4, r"\bsystem prompt\b|\bprompt injection\b|\bdeveloper mode\b|\bsystem override\b|\b(?:begin|end) admin\b"),
         ("frame", 3, r"\b(?:new|next|real|actual) (?:task|instruction|order|objective)s?\s?[:.]|\badmin(?:istrator)? (?:notice|mode)\b"),
         ("frame", 3, r"\bend of (?:the |this )?(?:list|data|items|history|quotation|quote|input|context|prompt)\b(?!\s\w)"),
         ("frame", 2, r"\bfrom now on\b|\btools? \w+ with\b|\bcall the tool\b"),
         ("frame", 2, r"\b(?:and|then) stop\b|\bsay so\b|\byou should say it\b"),
+        ("only", 3, r"\bconsider only\b|\bonly \w+ (?:may|must|shall|can|should|matters)\b|\b(?:the|these|any|no) (?:\w+ )?(?:items?|titles?|products?) (?:do not|don't|does not) matter\b"),
+        ("only", 2, r"\b(?:no|any|anything|nothing) (?:other|else)\b|\b(?:name|list|show|use) only\b|\bmust contain\b"),
+        ("place", 3, r"\b(?:as|into|be|by|is) (?:the|their|his|her|your|a user's|the user's) (?:\w+ )?(?:result|answer|main interest|only interest|favou?rite brand|summary)\b|\bthe main interest\b"),
+        ("place", 3, r"\b(?:change|set|switch|replace) the (?:\w+ )?(?:brand|list|titles?|interest|favou?rite|items?)\b.* (?:to|by|with)\b"),
+        ("stress", 2, r"\b(?:it is|it's) (?:very )?(?:important|crucial|essential|vital|necessary) that\b|^remember:|\bremember that\b"),
+        ("must", 3, r"\byour (?:text|output|answer|reply) (?:has to|must|should|may)\b"),
         ("must", 3, r"\b(?:the|your|every|each|all|this)\s(?:\w+\s)?(?:profiles?|summar(?:y|ies)|repl(?:y|ies)|responses?|answers?|completions?) (?:must|should|shall|has to|have to|needs? to|is to|are to|begins?|starts?)\b"),
         ("key", 3, r"\{\s*\"|\b[a-z]+_[a-z]+\s?[:=]|\b(?:profile|summary|preference|favou?rite|likes?|output|answer)\s?=\s?\S"),
         ("answer", 2, rf"\b(?:generated|produced|correct|final)\s(?:text|sentence|{_ANSWER})\b|\btext to be (?:produced|written|generated)\b"),
+        ("answer", 3, r"\b(?:the|your) (?:\w+ )?answer (?:is|:)|\banswer: |\bresult: |\bnext (?:sentence|line|word)\b|\bsentence about\b|\bcorrect: "),
         ("answer", 1, r"\b(?:profiles?|summary|summaries|prompt|instructions?|outputs?)\b"),
         ("stress", 1, r"\b(?:important|attention|warning|urgent|note|notice|ps)\b[^.]{0,20}:|\babove all\b|\bnothing else\b|\bat all costs\b|!!!"),
     )
@@ -106,7 +134,9 @@ _SIGNS = tuple(
 _RIGHTS_OF_A_PROFILE = frozenset(("shopper", "answer"))
 _MAYBE = re.compile(
     r"[<\[({#`]|---|[:=]|\b(?:ignor|disregard|forget|overrid|bypass|neglect|discard|drop|skip|cancel|erase|verg|missacht|oubli|olvid|"
-    r"esque|dimentica|ai|a\.i|llm|model|bot|chat|recommender|summari|writer|whoever|anyone|your|you|i order|i command|shopper|"
+    r"esque|dimentica|schreib|sag|nenne|écri|dite|escri|dig|scriv|escrev|above|these|those|previous|other|earlier|instead|never|stop|"
+    r"whatever|if asked|while|we |i want|todo|they|tell|only|no |any|nothing|consider|must|main|change|set|switch|it is|it's|remember|answer|result|"
+    r"next|sentence|correct|interest|preference|taste|hidden|ai|a\.i|llm|model|bot|chat|recommender|summari|writer|whoever|anyone|your|you|i order|i command|shopper|"
     rf"user|customer|buyer|client|consumer|person|reviewer|reader|system|prompt|admin|task|end of|from now|{_SAY[3:-1]}|{_DO[3:-1]})"
 )
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .*_-]){3,}\w(?!\w)")
