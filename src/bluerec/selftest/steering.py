@@ -1,8 +1,8 @@
 """What a small language model makes of instructions in titles and reviews: how often they steer a profile or a list.
 
 The models are the embedded ones as they are shipped, behind the rule that withholds instructions
-(`bluerec.data.instructions`). Half of the instructions are wordings that the rule was not made on. Beside a third of the
-attacked histories stand the same ones without the rule, and with the canary as a plain name in the place of the
+(`bluerec.data.instructions`). Half of the instructions are wordings that the rule was not made on. Beside a third of
+the attacked histories stand the same ones without the rule, and with the canary as a plain name in the place of the
 instruction: the latter is a title like others, and tells how often names are merely repeated.
 """
 
