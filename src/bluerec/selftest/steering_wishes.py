@@ -1,7 +1,8 @@
 """Instructions that want a word into a profile, and titles that only sound like them: none is a real product.
 
 `HELD_OUT` and `HARMLESS_HELD_OUT` were written down before there was a rule that recognises instructions, and the rule
-was made on the others alone: what it does to these says what it does to wordings that it was not made for.
+was to be made on the others alone. The same hands made both, and a few signs fit held-out wordings only (docs/log.md):
+what the rule does to these flatters it somewhat against wordings of strangers.
 """
 
 from __future__ import annotations
