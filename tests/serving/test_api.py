@@ -342,4 +342,4 @@ def test_a_profile_tells_how_many_events_no_writer_reads(served: Served) -> None
     form = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
     served.client.post("/studio/sign-in", data={"token": served.token}, headers=form)
     page = served.client.get("/studio/users/u0001").text
-    assert "2 of them have a text that looks like an instruction to a model; no writer reads it." in page
+    assert "2 of the latest have a text that looks like an instruction to a model; no writer reads it." in page

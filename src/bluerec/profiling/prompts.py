@@ -175,9 +175,9 @@ def find_read_texts(event: Event) -> tuple[str, str]:
     return _quote(item.title, MAX_TITLE_CHARACTERS), _quote(_read_review(review), MAX_REVIEW_CHARACTERS)
 
 
-def has_withheld_text(event: Event) -> bool:
-    """Whether a prompt leaves out the event, or its review or a category, because it looks like an instruction."""
-    return _render_event(event, is_instruction)[1]
+def count_withheld(events: Sequence[Event]) -> int:
+    """Of how many of the latest events, as many as a prompt has by default, a text is left out as an instruction."""
+    return sum(_render_event(event, is_instruction)[1] for event in events[-ProfilerConfig().max_events :])
 
 
 def _render_event(event: Event, withhold: Callable[[str], bool]) -> tuple[str | None, bool]:

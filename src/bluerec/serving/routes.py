@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from bluerec.profiling.prompts import has_withheld_text
+from bluerec.profiling.prompts import count_withheld
 from bluerec.serving.access import (
     PrincipalOf,
     ReaderOf,
@@ -87,7 +87,7 @@ def list_users(
 @router.get("/users/{user_id}/profile", summary="The profile of a user")
 def get_profile(service: ServiceOf, user_id: UserToRead) -> ProfileOut:
     profile = require_profile(service, user_id)
-    return show_profile(user_id, profile, sum(map(has_withheld_text, service.store.history(user_id))))
+    return show_profile(user_id, profile, count_withheld(service.store.history(user_id)))
 
 
 @router.put("/users/{user_id}/profile", summary="Save a text as the user's profile")

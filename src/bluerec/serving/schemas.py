@@ -107,8 +107,8 @@ class ProfileOut(BaseModel):
     """One version of a profile.
 
     `locked` sentences were written by a person and survive a rewrite; `offered` is the text that came beside them.
-    `n_withheld` events of the history have a text that looks like an instruction to a model, which no writer reads; it
-    is counted for the latest version only.
+    `n_withheld` of the latest events have a text that looks like an instruction to a model, which no writer reads; told
+    with the latest version only.
     """
 
     user_id: str = Field(examples=["u0001"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bluerec.profiling.prompts import has_withheld_text
+from bluerec.profiling.prompts import count_withheld
 from bluerec.serving.access import Service
 from bluerec.serving.changes import Move, Piece, diff_words, find_gone, find_moves
 from bluerec.serving.ports import Job, ProfileVersion, Reasoned
@@ -105,7 +105,7 @@ def build_user_page(service: Service, user_id: str, profile: ProfileVersion, dra
         timeline=build_timeline(events[-N_ON_LINE:]),
         events=events[::-1][:N_EVENTS],
         n_events=len(events),
-        n_withheld=sum(map(has_withheld_text, events)),
+        n_withheld=count_withheld(events),
         versions=_diff_versions(versions)[::-1],
         trained=find_training(versions),
         job=jobs[-1] if jobs else None,
