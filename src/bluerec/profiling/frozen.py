@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -20,11 +20,20 @@ if TYPE_CHECKING:
 Frozen = Callable[[], AbstractContextManager[object]]
 
 
-class FrozenModel:
-    """A model and tokenizer that are already in memory, under the name of whoever asks.
+class ReadingOptions(TypedDict, total=False):
+    """How a model is read.
 
-    Where adapters sit in the model, `frozen` is a context manager that switches them off. `dtype`: see `reading`.
+    `frozen` is a context manager that switches adapters off, `dtype` the precision of matrix products (see
+    `FrozenModel.reading`), `batch_size` the texts that are read at once, 8 by default.
     """
+
+    frozen: Frozen
+    dtype: torch.dtype | None
+    batch_size: int
+
+
+class FrozenModel:
+    """A model and tokenizer that are already in memory, under the name of whoever asks; `ReadingOptions` as there."""
 
     def __init__(
         self,

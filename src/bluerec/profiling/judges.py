@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from bluerec.errors import DataError, ModelError
-from bluerec.profiling.frozen import Frozen, FrozenModel, log_softmax
+from bluerec.profiling.frozen import FrozenModel, ReadingOptions, log_softmax
 from bluerec.types import Float32Array
-
-if TYPE_CHECKING:
-    import torch
 
 BEFORE = "Items that one person took, oldest first:"
 QUESTION = (
@@ -26,24 +22,15 @@ class GradeJudge:
     """Asks for a grade as one digit and reads the probabilities of the digits only.
 
     A grade depends on one history and profile alone, never on the batch. Raises `ModelError` if the tokenizer has no
-    single token per digit. Arguments as those of `bluerec.profiling.readers.LetterReader`.
+    single token per digit. `options`: see `ReadingOptions`.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        name: str,
-        *,
-        frozen: Frozen = nullcontext,
-        dtype: torch.dtype | None = None,
-        batch_size: int = 8,
-    ) -> None:
-        self._its = FrozenModel(model, tokenizer, f"grade:{name}", frozen=frozen, dtype=dtype, batch_size=batch_size)
+    def __init__(self, model: Any, tokenizer: Any, name: str, **options: Unpack[ReadingOptions]) -> None:
+        self._frozen = FrozenModel(model, tokenizer, f"grade:{name}", **options)
 
     @property
     def name(self) -> str:
-        return self._its.name
+        return self._frozen.name
 
     def grade(self, histories: Sequence[Sequence[str]], texts: Sequence[str], n_grades: int) -> Float32Array:
         """Log-probabilities (n_texts, n_grades) of the grades 1 to n; `histories` are titles, oldest first.
@@ -54,18 +41,18 @@ class GradeJudge:
             raise DataError(f"{self.name}: {len(histories)} histories for {len(texts)} texts; give one per text")
         digits = self._digit_tokens(n_grades)
         prompts = [self._prompt_tokens(*both, n_grades) for both in zip(histories, texts, strict=True)]
-        return log_softmax(self._its.score_answers(prompts, digits))
+        return log_softmax(self._frozen.score_answers(prompts, digits))
 
     def _digit_tokens(self, n_grades: int) -> list[int]:
-        tokens = self._its.find_single_tokens([str(grade) for grade in range(1, n_grades + 1)])
+        tokens = self._frozen.find_single_tokens([str(grade) for grade in range(1, n_grades + 1)])
         if tokens is None:
             raise ModelError(f"{self.name}: no single token per digit; judge with another model, or without one")
         return tokens
 
     def _prompt_tokens(self, titles: Sequence[str], text: str, n_grades: int) -> list[int]:
-        lines = [f"- {self._its.cut(title, MAX_TITLE_TOKENS)}" for title in titles]
-        profile = self._its.cut(text, MAX_PROFILE_TOKENS)
+        lines = [f"- {self._frozen.cut(title, MAX_TITLE_TOKENS)}" for title in titles]
+        profile = self._frozen.cut(text, MAX_PROFILE_TOKENS)
         asked = "\n".join(
             [BEFORE, *lines, "", f"A profile of this person: {profile}", "", QUESTION.format(best=n_grades)]
         )
-        return self._its.ask(asked)
+        return self._frozen.ask(asked)

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from bluerec.errors import DataError, ModelError
 from bluerec.profiling.continuations import Row, score_continuations
-from bluerec.profiling.frozen import Frozen, FrozenModel, log_softmax, remove_special_tokens
+from bluerec.profiling.frozen import FrozenModel, ReadingOptions, log_softmax, remove_special_tokens
 from bluerec.types import Float32Array
-
-if TYPE_CHECKING:
-    import torch
 
 CUE = "Next item:"
 QUESTION = "Which of these items does the user take next? Answer with one letter."
@@ -38,7 +34,7 @@ class LikelihoodReader:
     Pointwise mutual information (Holtzman et al. 2021, "Surface form competition"): what the context adds to a title,
     whether it is common or rare, short or long. Not divided by the length, see docs/decisions.md. The scores of a
     context's options go through a softmax with `temperature` (in nats). Contexts beyond `max_context_tokens` keep
-    their beginning, options the first `max_option_tokens`. `frozen` and `dtype`: see `FrozenModel`.
+    their beginning, options the first `max_option_tokens`. `options`: see `ReadingOptions`.
     """
 
     def __init__(
@@ -47,16 +43,12 @@ class LikelihoodReader:
         tokenizer: Any,
         name: str,
         *,
-        frozen: Frozen = nullcontext,
-        dtype: torch.dtype | None = None,
         temperature: float = LIKELIHOOD_TEMPERATURE,
-        batch_size: int = 8,
         max_context_tokens: int = MAX_CONTEXT_TOKENS,
         max_option_tokens: int = MAX_OPTION_TOKENS,
+        **options: Unpack[ReadingOptions],
     ) -> None:
-        self._its = FrozenModel(
-            model, tokenizer, f"likelihood:{name}", frozen=frozen, dtype=dtype, batch_size=batch_size
-        )
+        self._frozen = FrozenModel(model, tokenizer, f"likelihood:{name}", **options)
         self._temperature = temperature
         self._max_context_tokens = max_context_tokens
         self._max_option_tokens = max_option_tokens
@@ -64,7 +56,7 @@ class LikelihoodReader:
 
     @property
     def name(self) -> str:
-        return self._its.name
+        return self._frozen.name
 
     def state(self) -> dict[str, float]:
         """The likelihoods without a context that are known."""
@@ -84,7 +76,7 @@ class LikelihoodReader:
         """The scores before the softmax, (n_contexts, n_options) float64, in nats."""
         n_options = count_options(contexts, options)
         tokens = {option: self._option_tokens(option) for its in options for option in its}
-        with self._its.reading():
+        with self._frozen.reading():
             self._read_alone({option: its for option, its in tokens.items() if option not in self._alone})
             rows = [
                 Row(self._prefix_tokens(context), [tokens[option] for option in its])
@@ -107,20 +99,20 @@ class LikelihoodReader:
             self._alone.update(zip(chunk, values, strict=True))
 
     def _read(self, rows: Sequence[Row]) -> list[list[float]]:
-        its = self._its
-        return score_continuations(its.model, rows, pad_token=its.pad_token, batch_size=its.batch_size)
+        frozen = self._frozen
+        return score_continuations(frozen.model, rows, pad_token=frozen.pad_token, batch_size=frozen.batch_size)
 
     def _prefix_tokens(self, context: str) -> list[int]:
-        tokens = self._its.first_tokens
+        tokens = self._frozen.first_tokens
         if context:
-            tokens += self._its.tokenise(context)[: self._max_context_tokens]
-        return tokens + self._its.tokenise(f"\n{CUE}" if context else CUE)
+            tokens += self._frozen.tokenise(context)[: self._max_context_tokens]
+        return tokens + self._frozen.tokenise(f"\n{CUE}" if context else CUE)
 
     def _option_tokens(self, option: str) -> list[int]:
-        title = remove_special_tokens(option, self._its.tokenizer).strip()
+        title = remove_special_tokens(option, self._frozen.tokenizer).strip()
         if not title:
             raise DataError(f"multiple choice: option {option!r} says nothing; leave untitled items out")
-        return self._its.tokenise(f" {title}")[: self._max_option_tokens]
+        return self._frozen.tokenise(f" {title}")[: self._max_option_tokens]
 
 
 class LetterReader:
@@ -137,19 +129,17 @@ class LetterReader:
         tokenizer: Any,
         name: str,
         *,
-        frozen: Frozen = nullcontext,
-        dtype: torch.dtype | None = None,
-        batch_size: int = 8,
         max_context_tokens: int = MAX_CONTEXT_TOKENS,
         max_option_tokens: int = MAX_OPTION_TOKENS,
+        **options: Unpack[ReadingOptions],
     ) -> None:
-        self._its = FrozenModel(model, tokenizer, f"letter:{name}", frozen=frozen, dtype=dtype, batch_size=batch_size)
+        self._frozen = FrozenModel(model, tokenizer, f"letter:{name}", **options)
         self._max_context_tokens = max_context_tokens
         self._max_option_tokens = max_option_tokens
 
     @property
     def name(self) -> str:
-        return self._its.name
+        return self._frozen.name
 
     def choose(self, contexts: Sequence[str], options: Sequence[Sequence[str]]) -> Float32Array:
         """Log-probabilities (n_contexts, n_options). Raises `DataError` for ragged or empty options."""
@@ -159,7 +149,7 @@ class LetterReader:
         for context, its in zip(contexts, options, strict=True):
             for shift in range(n_options):
                 prompts.append(self._prompt_tokens(context, [*its[shift:], *its[:shift]]))
-        rotated = self._its.score_answers(prompts, letters)
+        rotated = self._frozen.score_answers(prompts, letters)
         scores = np.zeros((len(contexts), n_options))
         for shift in range(n_options):
             # Shown at place p in rotation s was option (p + s) mod n.
@@ -170,21 +160,21 @@ class LetterReader:
         letters = string.ascii_uppercase[:n_options]
         if n_options > len(letters):
             raise DataError(f"multiple choice: {n_options} options, but only {len(letters)} letters; use fewer options")
-        tokens = self._its.find_single_tokens(letters)
+        tokens = self._frozen.find_single_tokens(letters)
         if tokens is None:
             raise ModelError(f"{self.name}: no single token per letter; use choice_reward.scoring='likelihood'")
         return tokens
 
     def _prompt_tokens(self, context: str, options: Sequence[str]) -> list[int]:
-        shown = self._its.cut(context, self._max_context_tokens)
+        shown = self._frozen.cut(context, self._max_context_tokens)
         lines = [
-            f"{letter}. {self._its.cut(option, self._max_option_tokens)}"
+            f"{letter}. {self._frozen.cut(option, self._max_option_tokens)}"
             for letter, option in zip(string.ascii_uppercase, options, strict=False)
         ]
         question = "\n".join([f"A user: {shown}" if shown else "A user.", "", QUESTION, *lines])
-        if self._its.tokenizer.chat_template is None:
-            return self._its.first_tokens + self._its.tokenise(f"{question}\nAnswer:\n")
-        return self._its.ask(question)
+        if self._frozen.tokenizer.chat_template is None:
+            return self._frozen.first_tokens + self._frozen.tokenise(f"{question}\nAnswer:\n")
+        return self._frozen.ask(question)
 
 
 def count_options(contexts: Sequence[str], options: Sequence[Sequence[str]]) -> int:
