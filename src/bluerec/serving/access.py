@@ -66,24 +66,19 @@ def fail(status: int, code: str, message: str, retry_after: float | None = None)
     return HTTPException(status, {"code": code, "message": message}, headers)
 
 
-def get_service(request: Request) -> Service:
+# Dependencies that wait for nothing are coroutines all the same: they run where they are asked for, while a plain
+# function would be given to a thread of its own, several times for each request.
+async def get_service(request: Request) -> Service:
     """The application's service."""
     service: Service = request.app.state.service
     return service
-
-
-# Nothing below waits for anything. As coroutines they run where they are asked for; a plain function would be given to
-# a thread of its own, several times for each request.
-async def provide_service(request: Request) -> Service:
-    """`get_service` as a dependency."""
-    return get_service(request)
 
 
 async def find_principal(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
     """Who holds the bearer token. 401 without a valid one, 429 beyond the key's rate."""
-    service = get_service(request)
+    service = await get_service(request)
     principal = service.keys.find(credentials.credentials) if credentials else None
     if principal is None:
         check_rate(service, f"stranger {request.client.host if request.client else ''}")
@@ -112,7 +107,7 @@ def check_user_id(user_id: str) -> str:
 
 
 PrincipalOf = Annotated[Principal, Depends(find_principal)]
-ServiceOf = Annotated[Service, Depends(provide_service)]
+ServiceOf = Annotated[Service, Depends(get_service)]
 
 
 async def read_user(user_id: str, principal: PrincipalOf) -> str:

@@ -25,7 +25,6 @@ from bluerec.serving.access import (
     check_user_id,
     fail,
     get_service,
-    provide_service,
 )
 from bluerec.serving.keys import Principal, Scope
 from bluerec.serving.routes import delete_everything, require_profile, revert_to, save_text
@@ -103,7 +102,7 @@ async def find_visitor(request: Request) -> Principal:
     """Who is signed in. 401 without a session; 403 for a form that another site has sent."""
     if request.method != "GET":
         _check_origin(request)
-    service = get_service(request)
+    service = await get_service(request)
     principal = service.sessions.find(request.cookies.get(SESSION_COOKIE))
     if principal is None or not service.keys.holds(principal):
         raise fail(401, "no-session", "sign in first")
@@ -124,7 +123,7 @@ def _check_origin(request: Request) -> None:
 
 
 Visitor = Annotated[Principal, Depends(find_visitor)]
-ServiceOf = Annotated[Service, Depends(provide_service)]
+ServiceOf = Annotated[Service, Depends(get_service)]
 
 
 async def _open_user(user_id: str, visitor: Visitor) -> str:
