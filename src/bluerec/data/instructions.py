@@ -132,6 +132,7 @@ _SIGNS = tuple(
 )  # fmt: skip
 # Of what a shopper likes a profile speaks by right.
 _RIGHTS_OF_A_PROFILE = frozenset(("shopper", "answer"))
+# Beginnings of words of which every sign has one: a text without any is not looked at further.
 _MAYBE = re.compile(
     r"[<\[({#`]|---|[:=]|\b(?:ignor|disregard|forget|overrid|bypass|neglect|discard|drop|skip|cancel|erase|verg|missacht|oubli|olvid|"
     r"esque|dimentica|schreib|sag|nenne|écri|dite|escri|dig|scriv|escrev|above|these|those|previous|other|earlier|instead|never|stop|"
@@ -169,10 +170,8 @@ def is_obedient(profile: str) -> bool:
 def count_points(text: str, *, without: frozenset[str] = frozenset()) -> int:
     """How much a text looks like an instruction, 0 and up; `without` are kinds of signs that do not count."""
     plain = _fold(text)
-    if not _MAYBE.search(plain):
-        return _count(_undisguise(plain), without) if _undisguise(plain) != plain else 0
     undisguised = _undisguise(plain)
-    points = _count(plain, without)
+    points = _count(plain, without) if _MAYBE.search(plain) else 0
     return points if undisguised == plain else max(points, _count(undisguised, without))
 
 
