@@ -23,13 +23,12 @@ import polars as pl
 from bluerec.data.candidates import FULL_POOL, NO_ITEM
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
-from bluerec.evaluation.external_lists import ROW, ScoredLists, rank_lists, read_lists, refuse
+from bluerec.evaluation.external_lists import N_NAMED, ROW, ScoredLists, rank_lists, read_lists, refuse
 from bluerec.runs import atomic_path
 from bluerec.types import IntArray
 
 RANK_COLUMNS = ("example_id", "pool", "rank", "n_candidates")
 LIST_COLUMNS = ("example_id", "item_id", "score")
-_N_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def load_external(
     missing = [example_id for example_id in table.example_ids if example_id not in present]
     if missing:
         raise DataError(
-            f"{path}: {len(missing)} of {len(table)} users are missing, e.g. {', '.join(missing[:_N_NAMED])}; "
+            f"{path}: {len(missing)} of {len(table)} users are missing, e.g. {', '.join(missing[:N_NAMED])}; "
             "rank every user of the examples file"
         )
     n_more = _of_examples(frame, split_table)["example_id"].n_unique() - len(table)

@@ -24,7 +24,8 @@ Scale = Literal["scores", "ranks"]
 SCALES: tuple[Scale, ...] = ("scores", "ranks")
 RANK_OFFSET = 60  # of reciprocal ranks (Cormack, Clarke and Buettcher 2009)
 ROW = "row"
-_N_NAMED = 5
+# Rows or users that a message names.
+N_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def refuse(path: str | Path, faulty: pl.DataFrame, what: str, shown: str | None 
     """Raise `DataError` naming the first rows (counted from 0) if there are any."""
     if not faulty.height:
         return
-    first = faulty.head(_N_NAMED)
+    first = faulty.head(N_NAMED)
     rows = ", ".join(str(row) for row in first[ROW] if row is not None)
     values = f" ({', '.join(repr(value) for value in first[shown])})" if shown else ""
     where = f"row {rows}" if rows else "rows that are missing"
