@@ -162,6 +162,17 @@ def test_words_without_a_history_bring_a_list_and_can_be_kept(visit: Visit, site
     assert site.store.profile("new person/1").locked == ("Racing games with fast cars.",)
 
 
+def test_words_typed_before_the_script_was_there_bring_a_list_too(visit: Visit, site: Site) -> None:
+    page, held = visit.page, []
+    page.route("**/studio.js", lambda route: held.append(route))
+    with page.expect_request("**/studio.js"):
+        page.goto(f"{site.address}/studio/try", wait_until="commit")
+    page.fill("#text", "Racing games with fast cars.")
+    expect(page.locator("#list > li")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator("#list > li")).to_have_count(10)
+
+
 def test_export_and_delete_with_a_receipt(visit: Visit, site: Site) -> None:
     page = visit.page
     page.goto(site.user("u0007"))

@@ -217,6 +217,8 @@
     else if (form.dataset.here) save();
     else preview();
   });
+  // What was typed before this script was there, or kept by the browser when one came back, has told nobody.
+  if (text.value !== text.defaultValue) preview();
   for (const link of document.querySelectorAll(".discard")) link.addEventListener("click", () => { leaving = true; });
   window.addEventListener("beforeunload", (event) => {
     if (!leaving && "saved" in form.dataset && text.value !== form.dataset.saved) event.preventDefault();
