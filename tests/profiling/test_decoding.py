@@ -6,7 +6,7 @@ import pytest
 import tiny_models
 import torch
 
-from bluerec.profiling import decoding, two_part_attention
+from bluerec.profiling import decoding, prefill, two_part_attention
 from bluerec.profiling.decoding import Sampling, generate_groups
 
 FAMILIES = ("llama", "gemma3", "qwen3")
@@ -60,10 +60,27 @@ def test_prompts_are_run_in_parts_that_change_nothing(
     tiny, prompts, limit: int, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parts are padded each to its own longest prompt and stand at the end of the prefix."""
-    monkeypatch.setattr(decoding, "_CPU_PREFILL_TOKENS", limit)
-    assert len(list(decoding._split_prefill(prompts, torch.device("cpu")))) == parts
+    monkeypatch.setattr(prefill, "_CPU_TOKENS", limit)
+    assert len(list(prefill._split(prompts, torch.device("cpu")))) == parts
     sampling = Sampling(24, NO_STOP)
     assert generate_groups(tiny[0], prompts, 1, sampling) == [naive(tiny[0], prompt, sampling) for prompt in prompts]
+
+
+@pytest.mark.usefixtures("chosen_by_logits")
+@pytest.mark.parametrize("limit", [50, 10_000])
+def test_what_all_prompts_begin_with_is_run_once(tiny, prompts, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And changes nothing; with sliding windows it is run with each, since padding behind it would move them."""
+    model, sizes = tiny[0], []
+    monkeypatch.setattr(prefill, "_CPU_TOKENS", limit)
+    alike = [[*range(20, 32), *prompt] for prompt in prompts]
+    handle = model.register_forward_pre_hook(
+        lambda model, args, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    written = generate_groups(model, alike, 2, Sampling(24, NO_STOP))
+    handle.remove()
+    expected = [naive(model, prompt, Sampling(24, NO_STOP)) for prompt in alike]
+    assert written == repeat(expected, 2)
+    assert (sizes[0] == 12) == (getattr(model.config, "sliding_window", None) is None)
 
 
 @pytest.mark.usefixtures("chosen_by_logits")

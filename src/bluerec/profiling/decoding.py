@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bluerec.profiling.prefill import run_prompts
 from bluerec.profiling.two_part_attention import two_part_attention
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 # Dropping rows copies the suffix buffers, so it waits until at least this share of the rows has ended.
 _DROP_SHARE = 0.25
-# Tokens of prompts that a processor runs at once: beyond, activations leave its caches, and 64 prompts of 160 tokens
-# take up to twice as long (measured with SmolLM2-135M on two cores; 600 to 2,000 are alike).
-_CPU_PREFILL_TOKENS = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +55,10 @@ def generate_groups(
     if not prompts:
         return []
     with torch.inference_mode(), _evaluating(model):
-        state, logits = _prefill(model, prompts, n_samples, sampling.max_new_tokens, pad_token)
-        rows = _Rows(len(prompts), n_samples, sampling.stop_tokens, logits.device)
-        logits = logits.repeat_interleave(n_samples, dim=0)
+        run = run_prompts(model, prompts, pad_token)
+        state = _SharedPrefix(run.layers, run.mask, n_samples, sampling.max_new_tokens)
+        rows = _Rows(len(prompts), n_samples, sampling.stop_tokens, run.logits.device)
+        logits = run.logits.repeat_interleave(n_samples, dim=0)
         with two_part_attention(model):
             for step in range(sampling.max_new_tokens):
                 tokens = _choose(logits, sampling, generator)
@@ -202,78 +201,6 @@ class _SharedPrefix:
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self._mask.shape[1] + self._n_suffix
-
-
-def _prefill(
-    model: Any, prompts: Sequence[Sequence[int]], n_samples: int, room: int, pad_token: int
-) -> tuple[_SharedPrefix, torch.Tensor]:
-    """Run the prompts, left-padded; returns the cache and the logits after the last token (n_groups, n_vocabulary)."""
-    import torch
-
-    longest = max(len(prompt) for prompt in prompts)
-    device = model.get_input_embeddings().weight.device
-    mask = torch.zeros((len(prompts), longest), dtype=torch.bool, device=device)
-    layers: list[tuple[torch.Tensor, torch.Tensor]] = []
-    logits = []
-    for rows in _split_prefill(prompts, device):
-        part = prompts[rows.start : rows.stop]
-        keys_and_values, last, visible = _run_prompts(model, part, pad_token, device)
-        width = visible.shape[1]
-        if not layers:
-            layers = [
-                (_widen(keys, len(prompts), longest), _widen(values, len(prompts), longest))
-                for keys, values in keys_and_values
-            ]
-        for whole, layer in zip(layers, keys_and_values, strict=True):
-            for buffer, values in zip(whole, layer, strict=True):
-                buffer[rows.start : rows.stop, :, longest - width :] = values
-        mask[rows.start : rows.stop, longest - width :] = visible
-        logits.append(last)
-    return _SharedPrefix(layers, mask, n_samples, room), torch.cat(logits)
-
-
-def _widen(values: torch.Tensor, n_rows: int, length: int) -> torch.Tensor:
-    """Zeros for so many rows of that length, otherwise like `values` (rows, heads, length, size)."""
-    return values.new_zeros(n_rows, values.shape[1], length, values.shape[3])
-
-
-def _split_prefill(prompts: Sequence[Sequence[int]], device: torch.device) -> Iterator[range]:
-    """Rows that are run at once: all, but on a processor few enough for its caches."""
-    limit = _CPU_PREFILL_TOKENS if device.type == "cpu" else None
-    start, longest = 0, 0
-    for row, prompt in enumerate(prompts):
-        longest = max(longest, len(prompt))
-        if limit and row > start and (row + 1 - start) * longest > limit:
-            yield range(start, row)
-            start, longest = row, len(prompt)
-    yield range(start, len(prompts))
-
-
-def _run_prompts(
-    model: Any, prompts: Sequence[Sequence[int]], pad_token: int, device: torch.device
-) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor, torch.Tensor]:
-    """Keys and values of each layer, logits after the last token, and the mask (n_prompts, longest of them)."""
-    import torch
-    from transformers import DynamicCache
-
-    longest = max(len(prompt) for prompt in prompts)
-    tokens = torch.full((len(prompts), longest), pad_token)
-    mask = torch.zeros((len(prompts), longest), dtype=torch.bool)
-    for row, prompt in enumerate(prompts):
-        tokens[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = True
-    tokens, mask = tokens.to(device), mask.to(device)
-    # Without a config the cache keeps all keys in every layer; sliding layers are cut by masks, which is exact.
-    cache = DynamicCache()
-    output = model(
-        input_ids=tokens,
-        attention_mask=mask.long(),
-        position_ids=(mask.long().cumsum(1) - 1).clamp(min=0),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return [(layer.keys, layer.values) for layer in cache.layers], output.logits[:, -1], mask
 
 
 def _choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator | None) -> torch.Tensor:
