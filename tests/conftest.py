@@ -1,7 +1,11 @@
 """What every test may ask for: the real data where it lies beside the project, and a cache of its own."""
 
+import importlib.util
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -35,3 +39,19 @@ def isolated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def project() -> Path:
     """The root of the source tree."""
     return PROJECT
+
+
+@pytest.fixture(scope="session")
+def load_benchmark(project: Path) -> Callable[[str], ModuleType]:
+    """Import a script of `benchmarks/`, which is no package, by its name."""
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, project / "benchmarks" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+
+    return load

@@ -1,6 +1,6 @@
 """Ranks computed at the other side of the door, without bluerec, are those that bluerec computes."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -19,13 +19,8 @@ POOLS = ("100", "full")
 
 
 @pytest.fixture(scope="module")
-def ranked_examples(project: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ranked_examples", project / "benchmarks" / "ranked_examples.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def ranked_examples(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return load_benchmark("ranked_examples")
 
 
 @pytest.mark.parametrize("masked", [True, False])
