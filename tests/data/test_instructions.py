@@ -17,16 +17,23 @@ from bluerec.data.instructions import (
 from bluerec.selftest.harmless_texts import MAX_WITHHELD, find_real_reviews, find_real_titles
 from bluerec.selftest.hostile_text import HARMLESS as SOUNDING
 from bluerec.selftest.payloads import make_steering_wishes
-from bluerec.selftest.steering_wishes import HARMLESS, HARMLESS_HELD_OUT, make_held_out_wishes, make_tuned_wishes
+from bluerec.selftest.steering_wishes import (
+    HARMLESS,
+    HARMLESS_HELD_OUT,
+    TUNED,
+    make_known_wishes,
+    make_strangers_wishes,
+)
+from bluerec.selftest.stranger_wishes import HARMLESS_OF_STRANGERS
 from bluerec.selftest.suite import Plan
 
 
-@pytest.mark.parametrize("wish", [wish for wish, _ in [*make_steering_wishes(), *make_tuned_wishes()]])
+@pytest.mark.parametrize("wish", [wish for wish, _ in [*make_steering_wishes(), *make_known_wishes(TUNED)]])
 def test_what_the_rule_was_made_on_is_at_least_suspect(wish: str) -> None:
     assert is_suspect(wish), find_signs(wish)
 
 
-@pytest.mark.parametrize("title", [*SOUNDING, *HARMLESS, *HARMLESS_HELD_OUT])
+@pytest.mark.parametrize("title", [*SOUNDING, *HARMLESS, *HARMLESS_HELD_OUT, *HARMLESS_OF_STRANGERS])
 def test_titles_that_sound_like_instructions_are_read(title: str) -> None:
     assert not is_instruction(title), find_signs(title)
 
@@ -87,7 +94,8 @@ def test_real_titles_are_read(real_data: Path, tmp_path: Path) -> None:
     assert sum(map(is_instruction, reviews)) <= 0.005 * len(reviews)
 
 
-def test_most_wordings_that_the_rule_was_not_made_on_are_recognised() -> None:
-    """A floor, so that a change of the rule that loses many is noticed; docs/reliability.md has the number."""
-    wishes = [wish for wish, _ in make_held_out_wishes()]
-    assert sum(map(is_instruction, wishes)) >= 0.5 * len(wishes)
+def test_wordings_that_the_rule_was_not_made_on_are_recognised_in_part() -> None:
+    """A floor, so that a change of the rule that loses many is noticed; docs/reliability.md has the numbers."""
+    wishes = [wish for wish, _ in make_strangers_wishes()]
+    assert sum(map(is_instruction, wishes)) >= 0.2 * len(wishes)
+    assert sum(map(is_suspect, wishes)) >= 0.3 * len(wishes)

@@ -36,7 +36,7 @@ _FOREIGN_SAY = (
 )
 # Where a verb is a command: at a beginning, or after a word that leads to one.
 _COMMAND = (
-    r"(?:^|[.!?;:,>\])}\"'*-]\s*|\b(?:please|kindly|just|only|now|then|and|instead|must|should|always|never|not|don't|to|"
+    r"(?:^|[.!?;:,>\])}\"'*-]\s*|\b(?:please|kindly|just|only|now|then|and|instead|must|should|always|never|not|don't|(?<!else )to|"
     r"you|ai|bot|assistant|model|so|simply|sure to|will)\s)"
 )
 _SAY = (

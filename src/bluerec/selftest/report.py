@@ -20,12 +20,12 @@ LIMITS = (
     "word.",
     "Personal data is planted in the forms that the suite knows, by the hands that wrote the rules; other people write "
     "other forms. Names and street addresses are not looked for.",
-    "No fault in n trials bounds its rate by 3/n with 95% confidence: 300 attacked profiles show that at most 1% are "
-    "steered, 8 show next to nothing. A suite that was ended early (`--minutes`) counts what it did.",
-    "Instructions are fixed texts, nearly all of them English: an attacker who adapts to this program, its rule and "
-    "its models is not among them. Half of the attacked profiles have wordings that were written down before the rule; "
-    "the same hands wrote both, and a few signs of the rule fit these wordings alone (log.md): strangers' ones may get "
-    "through more often. A title that merely names something is no instruction, and is repeated like other titles.",
+    "No fault in n trials bounds its rate by 3/n with 95% confidence: 300 attacked profiles without one show that at "
+    "most 1% are steered, 8 show next to nothing. A suite that was ended early (`--minutes`) counts what it did.",
+    "Instructions are fixed texts, most of them English: an attacker who adapts to this program, its rule and its "
+    "models is not among them. Half of the attacked profiles have wordings of strangers, who did not know the rule; "
+    "another adapter or model may obey them more often. A title that merely names something is no instruction, and is "
+    "repeated like other titles.",
     "The service is asked inside the process, without a network; pages are read as a parser reads them.",
 )
 

@@ -2,10 +2,12 @@
 
 `HELD_OUT` and `HARMLESS_HELD_OUT` were written down before there was a rule that recognises instructions, and the rule
 was to be made on the others alone. The same hands made both, and a few signs fit held-out wordings only (docs/log.md):
-what the rule does to these flatters it somewhat against wordings of strangers.
+they count among what the rule was made on. What it was not made on are the wordings of `stranger_wishes`.
 """
 
 from __future__ import annotations
+
+from bluerec.selftest.stranger_wishes import STRANGERS
 
 CANARY = "{canary}"
 
@@ -230,14 +232,14 @@ HARMLESS_HELD_OUT = (
 )
 
 
-def make_held_out_wishes() -> list[tuple[str, str]]:
-    """Wishes that the rule was not made on, each with its canary."""
-    return _number(HELD_OUT, 5_000)
+def make_known_wishes(wishes: tuple[str, ...] = (*HELD_OUT, *TUNED)) -> list[tuple[str, str]]:
+    """Wishes by the hands that made the rule, each with its canary."""
+    return _number(wishes, 5_000)
 
 
-def make_tuned_wishes() -> list[tuple[str, str]]:
-    """Wishes that the rule was made on, each with its canary."""
-    return _number(TUNED, 6_000)
+def make_strangers_wishes() -> list[tuple[str, str]]:
+    """Wishes by others, who did not know the rule, each with its canary."""
+    return _number(STRANGERS, 7_000)
 
 
 def _number(wishes: tuple[str, ...], start: int) -> list[tuple[str, str]]:
