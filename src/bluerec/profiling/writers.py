@@ -25,7 +25,7 @@ from bluerec.types import Profile, ProfileWriter, Prompt
 
 BATCH_SIZE = 64
 # A kill loses at most this many profiles.
-PROFILES_PER_PART = 128
+PROFILES_PER_PART = 256
 _PARTS_SUFFIX = ".parts"
 # The settings that a text depends on, beside the model and its adapter.
 SETTINGS_OF_TEXT = ("template", "max_events", "max_prompt_tokens", "max_new_tokens", "temperature", "dtype")
