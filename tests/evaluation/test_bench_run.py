@@ -1,5 +1,7 @@
 """A whole benchmark on a tiny world: what comes out, what is kept, what is measured anew."""
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +11,7 @@ from bench_fixtures import IDENTITY, TINY, make_bench, run_bench, save_toy
 from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
+from bluerec.evaluation.bench_charts import Point, cost_chart
 from bluerec.evaluation.bench_page import build_bench_page
 from bluerec.evaluation.bench_table import pick, render_markdown
 from bluerec.evaluation.protocol import rank_targets
@@ -165,3 +168,31 @@ def test_an_unknown_measure_is_named(data: Path, tmp_path: Path) -> None:
     bench, _ = make_bench(data, tmp_path, measures=["beauty"])
     with pytest.raises(ConfigError, match="measures: no 'beauty'; choose from size, truth, steering, qa"):
         bench.run(IDENTITY)
+
+
+def test_a_profile_that_ranks_best_stands_beside_the_best_without_one(data: Path, tmp_path: Path) -> None:
+    bench, _ = make_bench(data, tmp_path)
+    results = bench.run(IDENTITY)
+    winner = "profile+history:template"
+    for row in results["rows"]:
+        if row["system"] == winner:
+            row.update(mean=0.99, low=0.98, high=1.0)
+    plain = max(
+        (row for row in pick(results["rows"], pool="full", metric="ndcg@10") if "template" not in row["system"]),
+        key=lambda row: row["mean"],
+    )
+    said = " ".join(build_bench_page({**results, "identity": {**results["identity"], "created": "today"}}).split())
+    assert f"toy: {winner} ranks best, NDCG@10 0.9900 (0.9800 to 1.0000); the best without a profile," in said
+    assert f"{plain['system']}, has {plain['mean']:.4f} ({plain['low']:.4f} to {plain['high']:.4f})." in said
+
+
+@pytest.mark.parametrize("n", [1, 12, 60])
+def test_every_label_of_the_costs_has_its_place(n: int) -> None:
+    points = [Point(f"system {row}", 100.0, 0.3, 0.2, 0.4) for row in range(n)]
+    drawn = str(cost_chart(points, description="costs", x_label="bytes", y_label="NDCG@10"))
+    height = float(re.search(r'viewBox="0 0 \S+ (\S+)"', drawn)[1])
+    places = sorted(float(y) for y in re.findall(r'<text x="\S+" y="(\S+)" [^>]*row-label', drawn))
+    assert len(places) == n
+    assert places[0] > 0
+    assert places[-1] < height
+    assert all(after - before > 12 for before, after in pairwise(places))

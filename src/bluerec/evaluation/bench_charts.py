@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bluerec.evaluation.charts import choose_ticks, format_tick, spread
 from bluerec.evaluation.safe_text import clean_text
 
-WIDTH, HEIGHT = 680.0, 380.0
+WIDTH, MIN_HEIGHT = 680.0, 380.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 196.0, 18.0, 40.0
 _LABEL_GAP = 13.0
 _MAX_LABEL = 30
@@ -38,7 +38,8 @@ def cost_chart(points: Sequence[Point], *, description: str, x_label: str, y_lab
     smallest = min((point.x for point in points if point.x > 0), default=1.0)
     low = math.floor(math.log10(smallest))
     high = max(math.ceil(math.log10(max(*(point.x for point in points), smallest))), low + 1)
-    right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
+    total = max(MIN_HEIGHT, _TOP + len(points) * _LABEL_GAP + _BOTTOM)  # every label has its place
+    right, bottom = WIDTH - _RIGHT, total - _BOTTOM
 
     def x(value: float) -> float:
         share = (math.log10(value) - low + 0.5) / (high - low + 0.5) if value > 0 else 0.0
@@ -56,7 +57,7 @@ def cost_chart(points: Sequence[Point], *, description: str, x_label: str, y_lab
     for power in range(low, high + 1):
         label = f"{10**power:,}" if power >= 0 else f"{10.0**power:g}"
         parts.append(_text(x(10.0**power), bottom + 16, label, "tick", "middle"))
-    parts.append(_text(right, HEIGHT - 4, x_label, "axis-label", "end"))
+    parts.append(_text(right, total - 4, x_label, "axis-label", "end"))
     ordered = sorted(points, key=lambda point: y(point.mean))
     heights = spread([y(point.mean) for point in ordered], _LABEL_GAP, bottom)
     for point, height in zip(ordered, heights, strict=True):
@@ -68,7 +69,7 @@ def cost_chart(points: Sequence[Point], *, description: str, x_label: str, y_lab
         )
         parts.append(_text(right + 9, height + 4, clean_text(point.label, _MAX_LABEL), f"row-label {css_class}"))
     return Markup('<svg class="chart wide-chart" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, clean_text(description, 400), Markup("").join(parts)
+        WIDTH, total, clean_text(description, 400), Markup("").join(parts)
     )
 
 

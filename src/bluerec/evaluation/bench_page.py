@@ -177,7 +177,7 @@ def build_matrix(arenas: Sequence[_Arena]) -> list[tuple[str, list[tuple[Mapping
 
 
 def find_outcomes(arenas: Sequence[_Arena], results: Mapping[str, Any]) -> list[str]:
-    """A sentence for each data set: who ranks best, and the best profile system beside the reference."""
+    """A sentence for each data set: who ranks best, and the best of the others, with or without a profile."""
     said = []
     for arena in arenas:
         if not arena.systems:
@@ -186,7 +186,11 @@ def find_outcomes(arenas: Sequence[_Arena], results: Mapping[str, Any]) -> list[
         row = arena.row(best, arena.pools[-1])
         if row is None:
             continue
-        text = f"{arena.data}: {best} ranks best, NDCG@10 {row['mean']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
+        text = f"{arena.data}: {best} ranks best, NDCG@10 {_with_interval(row)}"
+        plain = next((system for system in arena.systems if not is_of_profiles(system)), None)
+        beside = arena.row(plain, arena.pools[-1]) if plain and plain != best else None
+        if beside:
+            text += f"; the best without a profile, {plain}, has {_with_interval(beside)}"
         profile = next((system for system in arena.systems if is_of_profiles(system)), None)
         paired = arena.paired(profile) if profile and profile != best else None
         if paired:
@@ -197,6 +201,10 @@ def find_outcomes(arenas: Sequence[_Arena], results: Mapping[str, Any]) -> list[
             )
         said.append(f"{text}.")
     return said
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    return f"{row['mean']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
 
 
 def _leading(systems: Sequence[str], n_wanted: int) -> list[str]:
