@@ -1,8 +1,8 @@
 """Instructions by a stranger: 160 wordings that whoever wrote them had no rule to look at, and 60 harmless texts.
 
 They were asked for as many different attackers as possible: hidden in product titles and in honest reviews, as chat
-turns and markup, with authority, flattery and threats, in eleven languages. `bluerec.data.instructions` was not changed
-to recognise any of them; of the harmless ones, one was withheld at first, and the sign behind it was made narrower.
+turns and markup, with authority, flattery and threats, in eleven languages. `bluerec.data.instructions` was not made
+on any of them, but for one harmless text ("nothing else to say").
 """
 
 STRANGERS = (
