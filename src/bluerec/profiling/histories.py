@@ -1,8 +1,9 @@
 """From histories to profiles with any writer: what may be an instruction is kept from the model, or from the profile.
 
-A text that is an instruction for sure is withheld from the prompt. One that may be is read like any other, and what
-came of it is looked at: a profile that has words of it, or that reads like an instruction itself, is written again
-without it, and if that does not help, composed of frequent words.
+A text that is an instruction for sure is withheld from the prompt. One that may be, or has any sign of it, is read
+like any other, and what came of it is looked at: a profile that has words of it which are in no other text, or that
+reads like an instruction itself, is written again without it, and if that does not help, composed of frequent words.
+"Human: Fall Flat" has a sign too; a profile that names a product by the beginning of its title is not steered by it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bluerec.config import ProfilerConfig
-from bluerec.data.instructions import is_instruction, is_obedient, is_suspect
+from bluerec.data.instructions import count_points, is_instruction, is_obedient, is_suspect
 from bluerec.errors import DataError
 from bluerec.profiling.prompts import find_read_texts, render_prompt
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
@@ -43,13 +45,18 @@ def write_histories(
     """A profile for each history, in their order. Raises `DataError` where the writer returns too few or too many."""
     prompts = [render_prompt(history, config, count_tokens) for history in histories]
     texts, names = _write(writer, prompts), [writer.name] * len(prompts)
-    again = [row for row, text in enumerate(texts) if _is_steered(text, histories[row], prompts[row], config)]
+    steering = [
+        _find_steering_words(text, history, prompt, config)
+        for text, history, prompt in zip(texts, histories, prompts, strict=True)
+    ]
+    again = [row for row, words in enumerate(steering) if words or _rests_on_nothing(texts[row], prompts[row])]
     if again:
         for row in again:
-            prompts[row] = render_prompt(histories[row], config, count_tokens, withhold=is_suspect)
+            prompts[row] = render_prompt(histories[row], config, count_tokens, withhold=_without(steering[row]))
         for row, text in zip(again, _write(writer, [prompts[row] for row in again]), strict=True):
             texts[row] = text
-            if is_obedient(text) or not prompts[row].n_events:
+            steered = _find_steering_words(text, histories[row], prompts[row], config)
+            if steered or _rests_on_nothing(text, prompts[row]):
                 texts[row], names[row] = _compose(histories[row]), TEMPLATE_WRITER
     return [WrittenText(*one) for one in zip(texts, names, prompts, strict=True)]
 
@@ -61,22 +68,38 @@ def _write(writer: ProfileWriter, prompts: Sequence[Prompt]) -> list[str]:
     return list(texts)
 
 
-def _is_steered(text: str, history: History, prompt: Prompt, config: ProfilerConfig) -> bool:
-    """Whether a profile says what only a doubtful text says, is an instruction itself, or rests on nothing."""
-    if is_obedient(text) or (prompt.n_withheld and not prompt.n_events):
-        return True
-    read = [part for event in history.events[-config.max_events :] for part in find_read_texts(event) if part]
-    doubtful = [part for part in read if is_suspect(part) and not is_instruction(part)]
-    if not doubtful:
-        return False
-    elsewhere = {word for part in read if part not in doubtful for word in _find_words(part)}
-    said = (
-        _find_words(text)
-        - elsewhere
-        - _find_words(prompt.prefill)
-        - _find_words(prompt.messages[-1]["content"].splitlines()[-1])
-    )
-    return any(word in said for part in doubtful for word in _find_words(part))
+def _rests_on_nothing(text: str, prompt: Prompt) -> bool:
+    """Whether a profile is an instruction itself, or no event was left to write it from."""
+    return is_obedient(text) or (prompt.n_withheld > 0 and not prompt.n_events)
+
+
+def _find_steering_words(text: str, history: History, prompt: Prompt, config: ProfilerConfig) -> set[str]:
+    """Words of a profile that only doubtful texts have, and that are no name of a product."""
+    words = _find_words(text)
+    doubtful: set[str] = set()
+    elsewhere = _find_words(prompt.prefill) | _find_words(prompt.messages[-1]["content"].splitlines()[-1])
+    for event in history.events[-config.max_events :]:
+        for part, is_title in zip(find_read_texts(event), (True, False), strict=True):
+            if not _is_doubtful(part):
+                elsewhere |= _find_words(part)
+            elif not is_instruction(part):
+                named = _find_name(part, words) if is_title and not is_suspect(part) else set()
+                doubtful |= _find_words(part) - named
+    return (doubtful & words) - elsewhere
+
+
+def _find_name(title: str, words: set[str]) -> set[str]:
+    """The words that a title begins with, as far as a profile has them one after the other."""
+    return set(takewhile(words.__contains__, _WORD.findall(title.casefold())))
+
+
+def _without(steering: set[str]) -> Callable[[str], bool]:
+    """What the second prompt leaves out: all that may be an instruction, and what the steering words came from."""
+    return lambda text: is_suspect(text) or (_is_doubtful(text) and not steering.isdisjoint(_find_words(text)))
+
+
+def _is_doubtful(text: str) -> bool:
+    return count_points(text) > 0
 
 
 def _find_words(text: str) -> set[str]:
