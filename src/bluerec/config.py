@@ -31,6 +31,7 @@ from bluerec.sections import (
     EmbeddingRewardConfig,
     GuardConfig,
     LengthRewardConfig,
+    OwnRewardConfig,
     ProfilerConfig,
     QualityRewardConfig,
     RankingRewardConfig,
@@ -47,6 +48,7 @@ __all__ = [
     "EmbeddingRewardConfig",
     "GuardConfig",
     "LengthRewardConfig",
+    "OwnRewardConfig",
     "ProfilerConfig",
     "QualityRewardConfig",
     "RankingRewardConfig",
@@ -57,7 +59,9 @@ __all__ = [
 ]
 
 
-REWARD_SECTIONS = ("embedding_reward", "choice_reward", "ranking_reward", "length_reward", "quality_reward")
+REWARD_SECTIONS = (
+    "embedding_reward", "choice_reward", "ranking_reward", "length_reward", "quality_reward", "own_reward",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Config:
     ranking_reward: RankingRewardConfig = field(default_factory=RankingRewardConfig)
     length_reward: LengthRewardConfig = field(default_factory=LengthRewardConfig)
     quality_reward: QualityRewardConfig = field(default_factory=QualityRewardConfig)
+    own_reward: OwnRewardConfig = field(default_factory=OwnRewardConfig)
     guards: GuardConfig = field(default_factory=GuardConfig)
     sft: SftConfig = field(default_factory=SftConfig)
     embedder_training: EmbedderTrainingConfig = field(default_factory=EmbedderTrainingConfig)
@@ -262,6 +267,7 @@ def _weight_contradictions(config: Config) -> list[tuple[bool, str]]:
     rewards = {name: getattr(config, name) for name in REWARD_SECTIONS}
     negative = [f"{name}.weight={its.weight}" for name, its in rewards.items() if its.weight < 0]
     length, quality, ranking = config.length_reward, config.quality_reward, config.ranking_reward
+    own = config.own_reward
     return [
         (bool(negative), f"reward weights must not be negative: {', '.join(negative)}"),
         (
@@ -280,6 +286,10 @@ def _weight_contradictions(config: Config) -> list[tuple[bool, str]]:
         (
             not 2 <= quality.n_grades <= 9 or quality.max_events < 1,
             f"quality_reward.n_grades={quality.n_grades}: 2 to 9; max_events must be at least 1",
+        ),
+        (
+            own.weight > 0 and not own.function,
+            "own_reward.weight is given, but no own_reward.function; name it as FILE.py:NAME",
         ),
     ]
 

@@ -101,6 +101,14 @@ class QualityRewardConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnRewardConfig:
+    """A reward of your own, beside the others or in their place: see docs/recipes.md."""
+
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
+    function: str = setting("", "FILE.py:NAME or MODULE:NAME, called as NAME(table, embedder, item_vectors)")
+
+
+@dataclass(frozen=True, slots=True)
 class GuardConfig:
     """Penalties that keep profiles honest. Each is subtracted, weight times a share between 0 and 1."""
 

@@ -11,6 +11,7 @@ from bluerec.rewards.choice import ChoiceReward
 from bluerec.rewards.embedding import EmbeddingReward
 from bluerec.rewards.guards import GuardReward, build_guards
 from bluerec.rewards.length import LengthReward
+from bluerec.rewards.own import load_own_reward
 from bluerec.rewards.quality import Judge, QualityReward
 from bluerec.rewards.ranking import RankingReward
 from bluerec.rewards.title_index import TitleIndex
@@ -39,7 +40,7 @@ def build_rewards(
     judge: Judge | None = None,
     title_index: TitleIndex | None = None,
 ) -> list[tuple[RewardFunction, float]]:
-    """All rewards with their weights: embedding, choice, ranking, length, quality, guards.
+    """All rewards with their weights: embedding, choice, ranking, length, quality, one of your own, guards.
 
     A weight of 0 makes the embedding, the choice and the guards pure metrics; the others are left out.
 
@@ -71,7 +72,14 @@ def build_rewards(
         rewards.append((LengthReward(config.length_reward, table), config.length_reward.weight))
     if judge is not None and config.quality_reward.weight > 0:
         rewards.append((QualityReward(config.quality_reward, table, judge), config.quality_reward.weight))
+    if config.own_reward.weight > 0:
+        own = load_own_reward(config.own_reward.function, table, embedder, item_vectors)
+        rewards.append((own, config.own_reward.weight))
     rewards.extend(build_guards(config.guards, table, title_index=title_index))
+    names = [function.name for function, _ in rewards]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"two rewards are called {twice!r}; give own_reward.function another name")
     return rewards
 
 
