@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.profiles import PROFILES_FILE, PROFILES_SCHEMA, check_profiles, load_profiles, save_profiles
+from bluerec.data.toy import build_world
 from bluerec.errors import DataError
+from bluerec.evaluation.profile_sets import load_profile_sets
 
 
 def make_table(n_rows: int = 3) -> pl.DataFrame:
@@ -67,3 +71,60 @@ def test_missing_and_damaged_files(tmp_path: Path) -> None:
 
 def test_an_unknown_length_is_allowed() -> None:
     assert check_profiles(make_table())["n_tokens"].to_list() == [7, None, 7]
+
+
+def make_texts(table: ExampleTable, **columns: object) -> pl.DataFrame:
+    return pl.DataFrame({"user_id": table.user_ids[:3], "text": ["Chess.", "Golf.", "\u65e5\u672c"], **columns})
+
+
+def save_texts(texts: pl.DataFrame, path: Path) -> Path:
+    {".csv": texts.write_csv, ".jsonl": texts.write_ndjson, ".parquet": texts.write_parquet}[path.suffix](path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_texts_from_elsewhere_become_profiles_of_their_users(suffix: str, tmp_path: Path) -> None:
+    table = split_examples(build_world(n_users=20, n_items=48).dataset).select("test")
+    path = save_texts(make_texts(table), tmp_path / f"mine{suffix}")
+    read = load_profiles(path, table)
+    assert read["example_id"].to_list() == table.example_ids[:3]
+    assert read["cutoff"].to_list() == table.cutoffs[:3].tolist()
+    assert read["text"].to_list() == ["Chess.", "Golf.", "\u65e5\u672c"]
+    assert set(read["writer"]) == {"elsewhere"}
+    assert set(read["split"]) == {"test"}
+    # Without a data set they are still the users' texts, as a store wants them.
+    assert load_profiles(path).select("user_id", "text").equals(read.select("user_id", "text"))
+    (sets,) = load_profile_sets([f"mine={path}"], table)
+    assert sets.covers(table).sum() == 3
+
+
+def test_texts_from_elsewhere_may_name_their_writer_and_users_without_an_example(tmp_path: Path) -> None:
+    everybody = split_examples(build_world(n_users=20, n_items=48).dataset)
+    table = everybody.take(np.arange(1, len(everybody)))
+    path = save_texts(make_texts(everybody, writer="a person"), tmp_path / "mine.csv")
+    read = load_profiles(path, table)
+    assert read["user_id"].to_list() == everybody.user_ids[1:3]
+    assert set(read["writer"]) == {"a person"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda texts: texts.with_columns(user_id=pl.lit("stranger")), "more than one text"),
+        (lambda texts: texts[:1].with_columns(user_id=pl.lit("stranger")), "1 of 1 texts are of users .*'stranger'"),
+        (lambda texts: texts.with_columns(text=pl.lit(None, pl.String)), "3 of 3 profiles have no text"),
+        (lambda texts: texts.with_columns(mood=pl.lit("x")), "unknown mood"),
+    ],
+)
+def test_faulty_texts_from_elsewhere_are_refused(change, message: str, tmp_path: Path) -> None:
+    table = split_examples(build_world(n_users=20, n_items=48).dataset)
+    path = save_texts(change(make_texts(table)), tmp_path / "mine.parquet")
+    with pytest.raises(DataError, match=message) as caught:
+        load_profiles(path, table)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_texts_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text("{broken")
+    with pytest.raises(DataError, match="not a readable JSON lines file"):
+        load_profiles(tmp_path / "mine.jsonl")

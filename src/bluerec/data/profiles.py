@@ -1,13 +1,16 @@
-"""The profile table: one written profile per example, as a Parquet file."""
+"""The profile table: one written profile per example, as a Parquet file; or a table of texts from elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
 from bluerec.runs import atomic_path
+from bluerec.types import Profile
 
 PROFILES_FILE = "profiles.parquet"
 PROFILES_SCHEMA = pl.Schema(
@@ -25,26 +28,32 @@ PROFILES_SCHEMA = pl.Schema(
         "n_tokens": pl.Int32,
     }
 )
-# The length in tokens is unknown where an endpoint does not tell it.
-NULLABLE_COLUMNS = ("n_tokens",)
+# The length in tokens is unknown where an endpoint does not tell it, what was read where others wrote.
+NULLABLE_COLUMNS = ("n_tokens", "n_events", "n_omitted")
+# A table of texts from elsewhere has the first two; what is not named wrote them under this name.
+TEXT_COLUMNS = ("user_id", "text", "writer")
+FOREIGN_WRITER = "elsewhere"
+FOREIGN_TEMPLATE = "unknown"
+LATEST = 2**62
 
 
-def load_profiles(path: str | Path) -> pl.DataFrame:
-    """Load a profile table, or the one in a folder.
+def load_profiles(path: str | Path, table: ExampleTable | None = None) -> pl.DataFrame:
+    """Load a profile table, or the one in a folder; Parquet, CSV (.csv) or JSON lines (.jsonl, .ndjson).
 
-    Raises `DataError` if the file is missing or damaged, or fails `check_profiles`.
+    A table of texts from elsewhere needs no more than `user_id` and `text` (and may have `writer`). With a `table` each
+    text is the profile of its user's example there, and texts of users without an example are left out; nothing can
+    tell whether such a text knows the target. Raises `DataError` if the file is missing or damaged, has a text of a
+    user that the data does not have, or fails `check_profiles`.
     """
     path = Path(path)
     if path.is_dir():
         path = path / PROFILES_FILE
     if not path.is_file():
         raise DataError(f"{path}: no such file; write profiles first, run: bluerec write --help")
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: not a readable Parquet file ({reason}); write the profiles again") from error
-    return check_profiles(table, where=str(path))
+    frame = _read(path)
+    if {"user_id", "text"} <= set(frame.columns) <= set(TEXT_COLUMNS):
+        frame = _complete(frame, table, path)
+    return check_profiles(frame, where=str(path))
 
 
 def save_profiles(table: pl.DataFrame, path: str | Path) -> None:
@@ -64,18 +73,16 @@ def check_profiles(table: pl.DataFrame, *, where: str = "profiles") -> pl.DataFr
     unknown = [name for name in table.columns if name not in PROFILES_SCHEMA]
     if missing or unknown:
         raise DataError(
-            f"{where}: a profile table has the columns {', '.join(PROFILES_SCHEMA)}; "
-            f"missing {', '.join(missing) or 'none'}, unknown {', '.join(unknown) or 'none'}; write the profiles again"
+            f"{where}: a profile table has the columns {', '.join(PROFILES_SCHEMA)} (one of texts from elsewhere "
+            f"user_id and text); missing {', '.join(missing) or 'none'}, unknown {', '.join(unknown) or 'none'}; "
+            "write the profiles again"
         )
     try:
         table = table.select(pl.col(name).cast(kind) for name, kind in PROFILES_SCHEMA.items())
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{where}: a column has the wrong type ({reason}); write the profiles again") from error
-    for name in PROFILES_SCHEMA:
-        n_null = table[name].null_count()
-        if n_null and name not in NULLABLE_COLUMNS:
-            raise DataError(f"{where}: {n_null} of {table.height} profiles have no {name}; write the profiles again")
+    _refuse_nulls(table, [name for name in PROFILES_SCHEMA if name not in NULLABLE_COLUMNS], where)
     repeated = table["example_id"].filter(table["example_id"].is_duplicated())
     if repeated.len():
         raise DataError(
@@ -83,3 +90,54 @@ def check_profiles(table: pl.DataFrame, *, where: str = "profiles") -> pl.DataFr
             "keep one row per example_id"
         )
     return table
+
+
+def _refuse_nulls(table: pl.DataFrame, columns: Sequence[str], where: str) -> None:
+    for name in columns:
+        n_null = table[name].null_count()
+        if n_null:
+            raise DataError(f"{where}: {n_null} of {table.height} profiles have no {name}; write the profiles again")
+
+
+def _read(path: Path) -> pl.DataFrame:
+    kinds = {".csv": "CSV", ".jsonl": "JSON lines", ".ndjson": "JSON lines"}
+    kind = kinds.get(path.suffix.lower(), "Parquet")
+    try:
+        if kind == "CSV":
+            return pl.read_csv(path, infer_schema=False)
+        return pl.read_ndjson(path, infer_schema_length=None) if kind == "JSON lines" else pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: not a readable {kind} file ({reason}); write the profiles again") from error
+
+
+def _complete(texts: pl.DataFrame, table: ExampleTable | None, path: Path) -> pl.DataFrame:
+    """Texts by user as a profile table; without examples to put them to, they count as written at the very end."""
+    texts = texts.with_columns(pl.col("user_id", "text").cast(pl.String))
+    if "writer" not in texts.columns:
+        texts = texts.with_columns(writer=pl.lit(FOREIGN_WRITER))
+    _refuse_nulls(texts, TEXT_COLUMNS, str(path))
+    repeated = texts["user_id"].filter(texts["user_id"].is_duplicated())
+    if repeated.len():
+        raise DataError(f"{path}: user {repeated[0]!r} has more than one text; keep one row per user_id")
+    if table is None:
+        examples = texts.select("user_id", example_id="user_id", split=pl.lit("all"), cutoff=pl.lit(LATEST))
+    else:
+        strangers = texts["user_id"].filter(~texts["user_id"].is_in(table.dataset.user_ids))
+        if strangers.len():
+            raise DataError(
+                f"{path}: {strangers.len()} of {texts.height} texts are of users that "
+                f"{table.dataset.folder or 'the data'} does not have, e.g. {strangers[0]!r}; leave these rows out"
+            )
+        columns = {"user_id": table.user_ids, "example_id": table.example_ids, "split": table.splits}
+        examples = pl.DataFrame({**columns, "cutoff": table.cutoffs})
+    known = texts.join(examples, on="user_id", how="inner", maintain_order="left")
+    ids = [
+        Profile(user, text, cutoff, writer, FOREIGN_TEMPLATE).profile_id
+        for user, text, cutoff, writer in known.select("user_id", "text", "cutoff", "writer").iter_rows()
+    ]
+    unknown = pl.lit(None, pl.Int32)
+    return known.with_columns(
+        profile_id=pl.Series(ids, dtype=pl.String), template=pl.lit(FOREIGN_TEMPLATE), n_events=unknown,
+        n_omitted=unknown, n_tokens=unknown,
+    )  # fmt: skip

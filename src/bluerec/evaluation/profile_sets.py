@@ -75,7 +75,7 @@ def load_profile_sets(arguments: Sequence[str], table: ExampleTable) -> list[Pro
     cutoff_of = dict(zip(table.example_ids, table.cutoffs.tolist(), strict=True))
     sets = []
     for name, path in named:
-        frame = load_profiles(path)
+        frame = load_profiles(path, table)
         _check_belongs(frame, cutoff_of, table, path)
         sets.append(ProfileSet(name, frame))
     return sets

@@ -15,7 +15,7 @@ from bluerec.types import Profile
 
 
 def write_template_profiles(table: ExampleTable) -> pl.DataFrame:
-    """One profile for each example in the schema of profile tables; `n_tokens` is the number of words."""
+    """One profile for each example in the schema of profile tables; there is no tokenizer, so `n_tokens` is null."""
     data = table.dataset
     items = {int(row): data.item(int(row)) for row in np.unique(data.item_rows[table.history_events()[0]])}
     texts = [compose_profile([items[int(row)] for row in table.history_rows(place)]) for place in range(len(table))]
@@ -34,7 +34,7 @@ def write_template_profiles(table: ExampleTable) -> pl.DataFrame:
             "template": [profile.template for profile in profiles],
             "n_events": lengths,
             "n_omitted": [0] * len(profiles),
-            "n_tokens": [len(text.split()) for text in texts],
+            "n_tokens": None,
         }
     )
     return frame.select(pl.col(name).cast(kind) for name, kind in PROFILES_SCHEMA.items())
