@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tiny_models
+from fake_endpoint import complete, serve
 
 from bluerec.cli import main
 from bluerec.data.profiles import load_profiles
@@ -75,6 +76,32 @@ def one_line(errors: str) -> str:
     (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert errors.splitlines()[-1] == line
     return line
+
+
+def test_profiles_of_an_endpoint(bluerec, world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "profiles.parquet"
+    write = ("write", world, "--max-users", "5", "--out", out)
+    with serve() as server:
+        server.answers = [complete("cheerful things.")]
+        code, printed, errors = bluerec(*write, "--endpoint", server.url, "--profiler", "some-model", "--json")
+        assert code == 0, errors
+        assert json.loads(printed) == {"profiles": str(out), "n_profiles": 5, "writer": "some-model"}
+        assert len(server.seen) == 5
+        assert all(body["model"] == "some-model" for _, _, body in server.seen)
+    table = load_profiles(out)
+    assert set(table["text"]) == {"cheerful things."}
+    assert table["n_tokens"].null_count() == 5  # nobody counted them
+    for more in ((), ("--profiler", "some-model", "--adapter", tmp_path)):
+        code, _, errors = bluerec(*write, "--endpoint", "http://127.0.0.1:9/v1", *more)
+        assert code == 2
+        assert "--endpoint needs --profiler NAME" in one_line(errors)
+
+
+def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:
+    write = ("write", world, "--profiler", profiler, "--max-users", "2", "--out", tmp_path / "p.parquet", *QUICK)
+    code, _, errors = bluerec(*write, "--set", f"profiler.adapter={tmp_path / 'missing'}")
+    assert code == 2
+    assert str(tmp_path / "missing") in one_line(errors)
 
 
 @pytest.mark.parametrize(

@@ -51,14 +51,19 @@ def _write_by_rule(asked: Asked) -> Sequence[tuple[str, str]]:
     return [(compose_profile(event.item for event in events), TEMPLATE_WRITER) for _, events in asked]
 
 
-def _ask_endpoint(name: str, url: str) -> WriteMany:
+def open_endpoint(url: str, config: ProfilerConfig) -> tuple[ProfileWriter, Callable[[str], int]]:
+    """The model `config.model` behind an endpoint, and how tokens are counted for it."""
     from bluerec.profiling.endpoint import KEY_VARIABLE, EndpointWriter, count_roughly
 
+    return EndpointWriter(url, config.model, config, key=os.environ.get(KEY_VARIABLE)), count_roughly
+
+
+def _ask_endpoint(name: str, url: str) -> WriteMany:
     config = replace(ProfilerConfig(), model=name)
-    writer = EndpointWriter(url, name, config, key=os.environ.get(KEY_VARIABLE))
+    writer, count_tokens = open_endpoint(url, config)
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:
-        return _write(asked, writer, config, count_roughly)
+        return _write(asked, writer, config, count_tokens)
 
     return write
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bluerec.cli import console
+from bluerec.cli.generators import EndpointOption, open_endpoint
 from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
+from bluerec.config import ProfilerConfig, load_config
 from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
-from bluerec.errors import DataError
+from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.models import load_profiler
 from bluerec.profiling.prompt_settings import load_writing_config
-from bluerec.profiling.writers import LocalWriter, write_profiles
+from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, write_profiles
+from bluerec.types import ProfileWriter
+
+# What others write may cost money: a kill loses no more than this.
+_PER_PART_ELSEWHERE = 16
 
 
 def write_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared folder.")],
     out: Annotated[Path, typer.Option("--out", help="The profile table to make.")] = Path("profiles.parquet"),
-    profiler: Annotated[str | None, typer.Option("--profiler", help="Embedded name, folder or hub name.")] = None,
+    profiler: Annotated[
+        str | None, typer.Option("--profiler", help="Embedded name, folder or hub name, or its name at --endpoint.")
+    ] = None,
     adapter: Annotated[
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
@@ -28,26 +38,61 @@ def write_command(
     max_users: Annotated[int | None, typer.Option("--max-users", help="A seeded sample of the split.")] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="leave-one-out or global-time.")] = "leave-one-out",
     config: Annotated[Path | None, typer.Option("--config", help="A recipe with a [profiler] section.")] = None,
+    endpoint: EndpointOption = None,
     overrides: SetOption = None,
     seed: SeedOption = 0,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write one profile per user from the history before the target; a killed run goes on where it was."""
-    settings = load_writing_config(config, overrides or (), model=profiler, adapter=adapter).profiler
     examples = split_examples(load_dataset(directory), protocol)
     table = examples.select(split, max_users=max_users)
     if not len(table):
         raise DataError(f"{directory}: no user in split {split!r}; choose another --split")
-    loaded = load_profiler(settings.model, adapter=settings.adapter, offline=offline, announce=console.say)
-    console.say(f"writing {len(table)} profiles with {loaded.label}")
+    chosen = (
+        _open_elsewhere(endpoint, profiler, adapter, config, overrides or ())
+        if endpoint is not None
+        else _load(profiler, adapter, config, overrides or (), seed=seed, offline=offline)
+    )
+    console.say(f"writing {len(table)} profiles with {chosen.label}")
     with console.progress("writing profiles") as progress:
         profiles = write_profiles(
-            table, LocalWriter(loaded, settings, seed=seed), settings, loaded.count_tokens, out, progress=progress
-        )
+            table, chosen.writer, chosen.settings, chosen.count_tokens, out, per_part=chosen.per_part,
+            is_rough=chosen.is_rough, progress=progress,
+        )  # fmt: skip
     if as_json:
-        console.print_json({"profiles": str(out), "n_profiles": profiles.height, "writer": loaded.label})
+        console.print_json({"profiles": str(out), "n_profiles": profiles.height, "writer": chosen.label})
         return
     for user_id, text in profiles.head(3).select("user_id", "text").iter_rows():
         console.print_result(f"{user_id}: {text}")
     console.print_result(f"{out}: {profiles.height} profiles; evaluate: bluerec evaluate {directory} --profiles {out}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What writes: with which settings, how it counts tokens (roughly, if it cannot know), and its name for people."""
+
+    writer: ProfileWriter
+    settings: ProfilerConfig
+    count_tokens: Callable[[str], int]
+    label: str
+    per_part: int = PROFILES_PER_PART
+    is_rough: bool = False
+
+
+def _load(
+    model: str | None, adapter: str | None, config: Path | None, overrides: Sequence[str], *, seed: int, offline: bool
+) -> _Chosen:
+    settings = load_writing_config(config, overrides, model=model, adapter=adapter).profiler
+    loaded = load_profiler(settings.model, adapter=settings.adapter, offline=offline, announce=console.say)
+    return _Chosen(LocalWriter(loaded, settings, seed=seed), settings, loaded.count_tokens, loaded.label)
+
+
+def _open_elsewhere(
+    url: str, model: str | None, adapter: str | None, config: Path | None, overrides: Sequence[str]
+) -> _Chosen:
+    if adapter or not model:
+        raise ConfigError("--endpoint needs --profiler NAME, the model's name there, and takes no --adapter")
+    settings = load_config(config, [f"profiler.model={model}", *overrides]).profiler
+    writer, count_tokens = open_endpoint(url, settings)
+    return _Chosen(writer, settings, count_tokens, writer.name, _PER_PART_ELSEWHERE, is_rough=True)

@@ -47,9 +47,15 @@ def load_writing_config(
 ) -> Config:
     """A recipe with its overrides, to write with: model and adapter settled, the rest as the adapter wants it.
 
-    Without `model` it is the recipe's, without `adapter` the shipped one where it belongs to the model.
+    Without `model` it is the recipe's. Without `adapter` it is what the recipe or an override names, and where none
+    does the shipped one, if it belongs to the model.
     """
     named = [*([f"profiler.model={model}"] if model else []), *overrides]
-    first = load_config(path, named)
-    chosen = choose_adapter(adapter, first.profiler.model)
+    first = load_config(path, named).profiler
+    is_named = first.adapter != ProfilerConfig().adapter or any(_sets(name, "profiler.adapter") for name in overrides)
+    chosen = choose_adapter(adapter or (first.adapter if is_named else None), first.model)
     return load_config(path, [*named, f"profiler.adapter={chosen}"], base={"profiler": load_prompt_settings(chosen)})
+
+
+def _sets(override: str, name: str) -> bool:
+    return override.partition("=")[0].strip() == name

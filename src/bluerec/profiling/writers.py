@@ -104,12 +104,15 @@ def write_profiles(
     count_tokens: Callable[[str], int],
     out: str | Path,
     *,
+    per_part: int = PROFILES_PER_PART,
+    is_rough: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
     """Write one profile per example and save them as `out`.
 
-    Finished parts are kept beside it in `OUT.parts` until all are there: the same call after a kill goes on where
-    it was. Raises `ConfigError` if `out` exists or the parts were begun with other settings.
+    Finished parts of `per_part` profiles are kept beside it in `OUT.parts` until all are there: the same call after a
+    kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. Raises `ConfigError` if `out`
+    exists or the parts were begun with other settings.
     """
     out = Path(out)
     if out.exists():
@@ -118,11 +121,12 @@ def write_profiles(
     done = parts.load()
     written = set(done["example_id"].to_list())
     wanted = [row for row, example_id in enumerate(table.example_ids) if example_id not in written]
-    for start in range(0, len(wanted), PROFILES_PER_PART):
+    for start in range(0, len(wanted), per_part):
         if progress:
             progress(len(written) + start, len(table))
-        rows = wanted[start : start + PROFILES_PER_PART]
-        parts.save(_write_rows(table, rows, writer, config, count_tokens))
+        rows = wanted[start : start + per_part]
+        written_now = _write_rows(table, rows, writer, config, count_tokens)
+        parts.save(written_now.with_columns(n_tokens=pl.lit(None, pl.Int32)) if is_rough else written_now)
     everything = parts.load()
     order = pl.DataFrame({"example_id": table.example_ids})
     result = order.join(everything, on="example_id", how="left", maintain_order="left").select(PROFILES_SCHEMA.names())
