@@ -110,6 +110,14 @@ def test_the_limit_of_users_is_kept(dataset, settings) -> None:
     assert len(choose_examples(dataset, config_from_dict(settings | {"data": {"max_users": 5}}))) == 5
 
 
+def test_too_few_users_for_a_step_are_refused(dataset, settings) -> None:
+    """The trainer would leave the step out, and the run would end as if it had been done."""
+    with pytest.raises(ConfigError, match=r"4 train users .* do not fill a step of train\.users_per_step=8"):
+        choose_examples(
+            dataset, config_from_dict({**settings, "data": {"max_users": 4}, "train": {"users_per_step": 8}})
+        )
+
+
 def test_settings_that_trl_refuses_are_one_line(dataset, settings, tmp_path: Path) -> None:
     config = config_from_dict(settings | {"trl": {"no_such_setting": 1}})
     with pytest.raises(ConfigError, match=r"no_such_setting.*\[trl\]") as caught:

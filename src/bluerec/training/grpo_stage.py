@@ -8,7 +8,7 @@ from typing import Any
 
 from bluerec.config import Config, EmbedderConfig
 from bluerec.data.histories import ExampleTable
-from bluerec.errors import ConfigError, ModelError
+from bluerec.errors import ConfigError, ModelError, TrainingError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import load_embedder
 from bluerec.profiling.models import save_adapter
@@ -132,6 +132,11 @@ def _run_trainer(
         load_lora(policy.model, checkpoint)
         return
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < train.n_steps:
+        raise TrainingError(
+            f"the training ended after {trainer.state.global_step} of {train.n_steps} steps; "
+            f"go on with: bluerec train DIR --resume {session.run.path}"
+        )
 
 
 def _check_precision(policy: Policy, config: Config) -> None:

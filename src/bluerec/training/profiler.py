@@ -101,6 +101,11 @@ def choose_examples(dataset: Dataset, config: Config) -> ExampleTable:
     table = examples.select("train", max_users=n_users, seed=config.train.seed)
     if len(table) < 2:
         raise ConfigError(f"{dataset.folder or 'data'}: {len(table)} train users; training needs at least 2")
+    if "grpo" in train.stages and len(table) < train.users_per_step:
+        raise ConfigError(
+            f"{dataset.folder or 'data'}: {len(table)} train users (data.max_users={config.data.max_users}) do not "
+            f"fill a step of train.users_per_step={train.users_per_step}; use more users or a smaller step"
+        )
     return table
 
 

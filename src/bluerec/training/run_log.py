@@ -77,7 +77,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
 
     def observe(self, batch: RolloutBatch) -> None:
         """Summarise the candidates of a step."""
-        totals = (batch.rewards * torch.tensor(self._weights)).nansum(dim=1)
+        totals = (batch.rewards * torch.tensor(self._weights, device=batch.rewards.device)).nansum(dim=1)
         means = torch.nanmean(batch.rewards, dim=0).tolist()
         stride = max(len(batch.texts) // max(self._n_samples, 1), 1)
         self._batch = {

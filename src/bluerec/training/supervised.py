@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from bluerec.config import SftConfig
 from bluerec.profiling.precision import choose_dtype
+from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, find_checkpoint
 
 IGNORED = -100
 # Micro-batches among whose lessons is sorted by length.
@@ -44,10 +45,11 @@ def fit_supervised(
 ) -> None:
     """Train the LoRA weights of `model` in place on the mean log-likelihood of the completions' tokens.
 
-    One pass over the lessons. Checkpoints are written to `folder`; with `resume` it goes on from the last whole one.
+    `n_epochs` passes over the lessons. Checkpoints are written to `folder/checkpoints`; with `resume` it goes on from
+    the last whole one.
     """
     args = TrainingArguments(
-        output_dir=str(folder),
+        output_dir=str(folder / CHECKPOINTS_FOLDER),
         seed=seed,
         num_train_epochs=config.n_epochs,
         # A row of the data is a micro-batch already.
@@ -78,8 +80,9 @@ def fit_supervised(
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    has_checkpoint = any((path / "trainer_state.json").is_file() for path in folder.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=True if resume and has_checkpoint else None)
+    # Named, not left to the trainer: it would take the newest folder, also one that a kill cut off.
+    checkpoint = find_checkpoint(folder) if resume else None
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 def group_by_length(lessons: Sequence[Lesson], size: int, seed: int) -> list[list[Lesson]]:

@@ -64,7 +64,7 @@ def run_warm_start(session: Session, adapter: Path | None) -> Path:
         model,
         lessons,
         config.sft,
-        folder / "checkpoints",
+        folder,
         pad_token=int(profiler.tokenizer.pad_token_id),
         seed=config.train.seed,
         resume=session.resume,
