@@ -12,7 +12,7 @@ import typer
 from bluerec.cli import console
 from bluerec.cli.generators import EndpointOption, open_endpoint
 from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
-from bluerec.config import ProfilerConfig, load_config
+from bluerec.config import Config, ProfilerConfig, load_config
 from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
@@ -36,7 +36,9 @@ def write_command(
     ] = None,
     split: Annotated[str, typer.Option("--split", help="train, validation, test (or several: a,b), all.")] = "test",
     max_users: Annotated[int | None, typer.Option("--max-users", help="A seeded sample of the split.")] = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="leave-one-out or global-time.")] = "leave-one-out",
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="leave-one-out or global-time. [default: the recipe's]")
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A recipe with a [profiler] section.")] = None,
     endpoint: EndpointOption = None,
     overrides: SetOption = None,
@@ -45,19 +47,21 @@ def write_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write one profile per user from the history before the target; a killed run goes on where it was."""
-    examples = split_examples(load_dataset(directory), protocol)
+    settings = _settle(config, overrides or (), profiler, adapter, endpoint)
+    data = settings.data
+    examples = split_examples(load_dataset(directory), protocol or data.protocol, seed=data.split_seed)
     table = examples.select(split, max_users=max_users)
     if not len(table):
         raise DataError(f"{directory}: no user in split {split!r}; choose another --split")
-    chosen = (
-        _open_elsewhere(endpoint, profiler, adapter, config, overrides or ())
-        if endpoint is not None
-        else _load(profiler, adapter, config, overrides or (), seed=seed, offline=offline)
-    )
+    if endpoint is None:
+        chosen = _load(settings.profiler, seed=seed, offline=offline)
+    else:
+        writer, count_tokens = open_endpoint(endpoint, settings.profiler)
+        chosen = _Chosen(writer, count_tokens, writer.name, _PER_PART_ELSEWHERE, is_rough=True)
     console.say(f"writing {len(table)} profiles with {chosen.label}")
     with console.progress("writing profiles") as progress:
         profiles = write_profiles(
-            table, chosen.writer, chosen.settings, chosen.count_tokens, out, per_part=chosen.per_part,
+            table, chosen.writer, settings.profiler, chosen.count_tokens, out, per_part=chosen.per_part,
             is_rough=chosen.is_rough, progress=progress,
         )  # fmt: skip
     if as_json:
@@ -70,29 +74,25 @@ def write_command(
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What writes: with which settings, how it counts tokens (roughly, if it cannot know), and its name for people."""
+    """What writes: how it counts tokens (roughly, if it cannot know), and its name for people."""
 
     writer: ProfileWriter
-    settings: ProfilerConfig
     count_tokens: Callable[[str], int]
     label: str
     per_part: int = PROFILES_PER_PART
     is_rough: bool = False
 
 
-def _load(
-    model: str | None, adapter: str | None, config: Path | None, overrides: Sequence[str], *, seed: int, offline: bool
-) -> _Chosen:
-    settings = load_writing_config(config, overrides, model=model, adapter=adapter).profiler
-    loaded = load_profiler(settings.model, adapter=settings.adapter, offline=offline, announce=console.say)
-    return _Chosen(LocalWriter(loaded, settings, seed=seed), settings, loaded.count_tokens, loaded.label)
-
-
-def _open_elsewhere(
-    url: str, model: str | None, adapter: str | None, config: Path | None, overrides: Sequence[str]
-) -> _Chosen:
+def _settle(
+    path: Path | None, overrides: Sequence[str], model: str | None, adapter: str | None, endpoint: str | None
+) -> Config:
+    if endpoint is None:
+        return load_writing_config(path, overrides, model=model, adapter=adapter)
     if adapter or not model:
         raise ConfigError("--endpoint needs --profiler NAME, the model's name there, and takes no --adapter")
-    settings = load_config(config, [f"profiler.model={model}", *overrides]).profiler
-    writer, count_tokens = open_endpoint(url, settings)
-    return _Chosen(writer, settings, count_tokens, writer.name, _PER_PART_ELSEWHERE, is_rough=True)
+    return load_config(path, [f"profiler.model={model}", *overrides])
+
+
+def _load(config: ProfilerConfig, *, seed: int, offline: bool) -> _Chosen:
+    loaded = load_profiler(config.model, adapter=config.adapter, offline=offline, announce=console.say)
+    return _Chosen(LocalWriter(loaded, config, seed=seed), loaded.count_tokens, loaded.label)
