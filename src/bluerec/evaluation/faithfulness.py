@@ -15,7 +15,7 @@ import numpy as np
 from bluerec.config import GuardConfig
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import MissingExtraError
-from bluerec.evaluation.interests import split_sentences
+from bluerec.evaluation.interests import split_profile
 from bluerec.evaluation.metrics import Float64Array
 from bluerec.evaluation.vector_rankers import ItemSpace
 from bluerec.rewards.guards import build_guards
@@ -49,7 +49,7 @@ def measure_support(
 
     Strangers' histories are cut to the length of the user's own: the best of many items is nearer than the best of few.
     """
-    sentences = [split_sentences(text) for text in texts]
+    sentences = [split_profile(text) for text in texts]
     vectors = space.place(embedder.embed([one for its in sentences for one in its], "profile"))
     owners = np.repeat(np.arange(len(texts)), [len(its) for its in sentences])
     own, strange = np.empty(len(owners)), []

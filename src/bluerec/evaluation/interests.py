@@ -5,27 +5,22 @@ So every recommendation has the sentence that brought it, and one interest does 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from bluerec.data.histories import ExampleTable
+from bluerec.data.sentences import split_sentences
 from bluerec.evaluation.vector_rankers import ItemSpace, Queries
 from bluerec.types import Embedder, Float32Array, IntArray
 
-# The end of a sentence is a mark followed by white space, or a line break; "2.5" and "e.g." inside a line stay whole.
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)|\n+")
-MAX_SENTENCES = 12
+# Raised with the splitter, so that what was measured with other sentences is measured anew.
+SENTENCES_VERSION = 2
 
 
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a profile, at most `MAX_SENTENCES` (the last one takes the rest); the text itself if empty."""
-    parts = [part.strip() for part in _SENTENCE_END.split(text)]
-    parts = [part for part in parts if any(character.isalnum() for character in part)]
-    if len(parts) > MAX_SENTENCES:
-        parts = [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]
-    return parts or [text]
+def split_profile(text: str) -> list[str]:
+    """The sentences as they are served; the text itself where there is none, so that every profile has a vector."""
+    return split_sentences(text) or [text]
 
 
 class MultiInterestRanker:
@@ -63,13 +58,13 @@ class MultiInterestRanker:
 
     def find_sentences(self, text: str, items: Sequence[int] | IntArray) -> list[str]:
         """The sentence that brought each of these item rows."""
-        sentences = split_sentences(text)
+        sentences = split_profile(text)
         cosines = self._space.place(self._embedder.embed(sentences, "profile")) @ self._space.vectors[items].T
         return [sentences[row] for row in cosines.argmax(axis=0)]
 
     def _score_sentences(self, texts: Sequence[str]) -> tuple[Float32Array, IntArray]:
         """The best cosine (n_texts, n_items), and where the sentences of each text begin."""
-        parts = [split_sentences(text) for text in texts]
+        parts = [split_profile(text) for text in texts]
         places = np.cumsum([0, *(len(its) for its in parts[:-1])])
         vectors = self._space.place(self._embedder.embed([sentence for its in parts for sentence in its], "profile"))
         return np.maximum.reduceat(vectors @ self._space.vectors.T, places, axis=0), places

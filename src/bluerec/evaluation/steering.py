@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bluerec.data.histories import ExampleTable
-from bluerec.evaluation.interests import split_sentences
+from bluerec.evaluation.interests import split_profile
 from bluerec.evaluation.metrics import Float64Array
 from bluerec.evaluation.topics import Topics
 from bluerec.evaluation.vector_rankers import ItemSpace
@@ -53,7 +53,7 @@ def build_edits(text: str, history: IntArray, topics: Topics, name: str) -> dict
 
 def find_deletion(text: str, space: ItemSpace, embedder: Embedder, name: str) -> Edit | None:
     """One sentence less; its items are the nearest to it. None where there is only one sentence."""
-    sentences = split_sentences(text)
+    sentences = split_profile(text)
     if len(sentences) < 2:
         return None
     place = int(seeded_generator(f"delete:{name}").integers(len(sentences)))

@@ -7,12 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bluerec.data.hidden_characters import strip_hidden
+from bluerec.data.sentences import MAX_SENTENCES, split_sentences
 
-# More vectors than this would make one profile as dear as a crowd; what follows stays together as the last sentence.
-MAX_SENTENCES = 48
+__all__ = [
+    "MAX_SENTENCES",
+    "Meaning",
+    "clean_line",
+    "clean_text",
+    "find_locked",
+    "join_sentences",
+    "merge_offer",
+    "quote_title",
+    "read_sentence",
+    "split_sentences",
+]
+
 MAX_TITLE_CHARACTERS = 100
-_NO_END = "".join(rf"(?<!\b{short}\.)" for short in ("Dr", "Mr", "Ms", "Mrs", "St", "vs", "No"))
-_END = re.compile(rf"(?<=[.!?]){_NO_END}\s+|(?<=[。！？])|\n+")
 _UNWANTED = re.compile(r"^(?:nothing like|no more|not interested in|avoid)\s+", re.IGNORECASE)
 _WANTED = re.compile(r"^more like\s+", re.IGNORECASE)
 _CONTROL = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
@@ -35,14 +45,6 @@ def clean_text(text: str) -> str:
 def clean_line(text: str) -> str:
     """The same on one line."""
     return " ".join(clean_text(text).split())
-
-
-def split_sentences(text: str) -> list[str]:
-    """Sentences in reading order, at most `MAX_SENTENCES`; a line break ends a sentence, an abbreviation does not."""
-    parts = [part.strip() for part in _END.split(text) if part and part.strip()]
-    if len(parts) <= MAX_SENTENCES:
-        return parts
-    return [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]
 
 
 def read_sentence(sentence: str) -> Meaning:

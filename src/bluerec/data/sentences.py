@@ -1,0 +1,22 @@
+"""How a profile is cut into sentences: the same for what is measured and for what is served."""
+
+from __future__ import annotations
+
+import re
+
+# More vectors than this would make one profile as dear as a crowd; what follows stays together as the last sentence.
+MAX_SENTENCES = 48
+# Titles are full of them: "Super Smash Bros. Melee", "Dr. Mario", "Vol. 2".
+_ABBREVIATIONS = (
+    "Dr", "Mr", "Ms", "Mrs", "St", "Jr", "Sr", "Bros", "No", "[Vv]s", "[Vv]ol", r"[Ee]\.g", r"[Ii]\.e",
+)  # fmt: skip
+_NO_END = "".join(rf"(?<!\b{short}\.)" for short in _ABBREVIATIONS)
+_END = re.compile(rf"(?<=[.!?]){_NO_END}\s+|(?<=[。！？])|\n+")
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences in reading order, at most `MAX_SENTENCES`; a line break ends a sentence, an abbreviation never does."""
+    parts = [part.strip() for part in _END.split(text) if part and part.strip()]
+    if len(parts) <= MAX_SENTENCES:
+        return parts
+    return [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]
