@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bluerec.cli import app
+from bluerec.data.histories import split_examples
+from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world, save_world
 from bluerec.errors import ConfigError, DataError
 
@@ -56,6 +58,13 @@ def test_a_run_leaves_tables_page_and_ranks(data: Path, tmp_path: Path) -> None:
     )
     ranks = [pl.read_parquet(path) for path in (tmp_path / "run").glob("cells/*/*.ranks.parquet")]
     assert [frame.height for frame in ranks] == [40] * 3
+
+
+def test_users_are_those_of_the_split_seed(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "run", "--set", "data.split_seed=3")
+    (ranks,) = (tmp_path / "run").glob("cells/*/popularity-*.ranks.parquet")
+    own = split_examples(load_dataset(data / "toy"), seed=3).select("test", max_users=20)
+    assert pl.read_parquet(ranks)["example_id"].to_list() == own.example_ids * 2
 
 
 def test_json_is_the_file(data: Path, tmp_path: Path) -> None:

@@ -1,12 +1,22 @@
 """Benchmarks are read without tolerance for what they do not know."""
 
+import json
+import re
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 from bench_fixtures import TINY
 
 from bluerec.errors import ConfigError
-from bluerec.evaluation.bench_config import bench_from_dict, load_bench
+from bluerec.evaluation.bench_config import (
+    BenchConfig,
+    BenchData,
+    BenchExternal,
+    BenchProfiles,
+    bench_from_dict,
+    load_bench,
+)
 from bluerec.evaluation.bench_run import digest_bench
 from bluerec.evaluation.bench_systems import name_systems
 
@@ -23,6 +33,8 @@ from bluerec.evaluation.bench_systems import name_systems
         ({"data": [{}]}, "missing 1 required positional argument: 'name'"),
         ({"masks": ["hidden"]}, "masks: .*hidden.*choose from masked, unmasked"),
         ({"protocols": []}, "protocols: nothing"),
+        ({"pools": ["100", "many"]}, "'many' is no pool"),
+        ({"pools": []}, "is no pool"),
         ({"profiles": [{"name": "blue"}]}, "profiles 'blue': give either path or adapter"),
         ({"profiles": [{"name": "blue", "path": "x", "adapter": "none"}]}, "give either path or adapter"),
         ({"profiles": [{"name": "blue", "path": "{user}.parquet"}]}, "may hold {data} and {protocol} only"),
@@ -52,6 +64,29 @@ def test_the_digest_knows_every_setting_but_no_folder() -> None:
     assert own == moved
     assert own != digest_bench(bench_from_dict(TINY))
     assert own != digest_bench(bench_from_dict(TINY | {"externals": [external], "seed": 2}))
+
+
+@pytest.mark.parametrize("pools", [["100,full"], ["full", "100"], ["0100", "full", " 100 "]])
+def test_pools_are_single_and_the_largest_is_last(pools: list[str]) -> None:
+    assert bench_from_dict(TINY | {"pools": pools}).pools == ("100", "full")
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [("", BenchConfig), ("data", BenchData), ("profiles", BenchProfiles), ("externals", BenchExternal)],
+)
+def test_the_page_names_every_key_with_its_type_and_default(place: str, kind: type, project: Path) -> None:
+    text = (project / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:`(\w+)`)? ?\| `(\w+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    found = {key: (its_type, default) for its_place, key, its_type, default, _ in rows if its_place == place}
+    assert list(found) != []
+    assert found.keys() == {item.name for item in fields(kind)}
+    types = {"str": "text", "int": "integer", "bool": "true or false", "tuple[str, ...]": "list of texts"}
+    for item in fields(kind):
+        expected = "required" if item.default is MISSING else f"`{json.dumps(item.default)}`"
+        if (place, item.name) == ("", "name"):
+            expected = "name of the file"
+        assert found[item.name] == (types.get(str(item.type), "tables"), expected)
 
 
 def test_unknown_systems_are_named() -> None:

@@ -1,16 +1,20 @@
 """A whole benchmark on a tiny world: what comes out, what is kept, what is measured anew."""
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from bench_fixtures import IDENTITY, TINY, make_bench, run_bench, save_toy
 
-from bluerec.data.histories import split_examples
+from bluerec.data.candidates import sample_negatives
+from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
+from bluerec.evaluation import bench_systems, profile_sets
 from bluerec.evaluation.bench_charts import Point, cost_chart
 from bluerec.evaluation.bench_page import build_bench_page
 from bluerec.evaluation.bench_table import pick, render_markdown
@@ -47,6 +51,86 @@ def test_the_ranks_of_a_cell_are_those_of_the_ranker(data: Path, tmp_path: Path)
     assert frame["example_id"].to_list() == table.example_ids * 2
     assert frame["rank"].to_list() == own.ranks[0].ravel().tolist()
     assert frame["n_candidates"].to_list() == own.n_candidates.ravel().tolist()
+
+
+def test_users_are_split_by_the_seed_of_the_settings(data: Path, tmp_path: Path) -> None:
+    bench, _ = make_bench(data, tmp_path)
+    bench.split_seed = 3
+    bench.run(IDENTITY)
+    (path,) = tmp_path.glob("cells/*/popularity-*.ranks.parquet")
+    own = split_examples(load_dataset(data / "toy"), seed=3).select("test", max_users=25)
+    assert pl.read_parquet(path)["example_id"].to_list() == own.example_ids * 2
+    assert own.example_ids != split_examples(load_dataset(data / "toy")).select("test", max_users=25).example_ids
+
+
+@pytest.mark.parametrize("split", ["validation", "all", "test,validation"])
+def test_weights_are_not_chosen_on_whom_they_are_measured(
+    split: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+
+    def choose(known: ExampleTable, weights: Sequence[float], build: object) -> float:
+        asked.append(set(known.example_ids))
+        return weights[0]
+
+    for module in (profile_sets, bench_systems):
+        monkeypatch.setattr(module, "find_best_weight", choose)
+        monkeypatch.setattr(module, "MIN_VALIDATION_USERS", 1)
+    kinds = ["profile+history", "profile+last-item", "profile+co-occurrence", "multi-interest+history"]
+    changes = {"data": [{"name": "toy", "split": split, "max_users": 10}], "profile_systems": kinds}
+    run_bench(data, tmp_path, **changes)
+    (measured,) = tmp_path.glob("examples/toy.*.parquet")
+    validation = set(split_examples(load_dataset(data / "toy")).select("validation").example_ids)
+    assert asked == [validation - set(pl.read_parquet(measured)["example_id"])] * 4
+    assert asked[0]
+    (offered,) = tmp_path.glob("examples/validation/toy.*.parquet")
+    assert set(pl.read_parquet(offered)["example_id"]) == asked[0]
+    everybody = {"data": [{"name": "toy", "split": split}], "profile_systems": kinds}
+    results, _ = run_bench(data, tmp_path / "everybody", **everybody)
+    assert sum("default weight 0.3; only 0 validation users" in note for note in results["notes"]) == 4
+
+
+def test_cells_of_weights_chosen_on_measured_users_are_not_kept(data: Path, tmp_path: Path) -> None:
+    """Their digest once was of nothing that tells; now it tells whom weights were chosen on."""
+    changes = {"data": [{"name": "toy", "split": "validation", "max_users": 10}]}
+    results, _ = run_bench(data, tmp_path, **changes)
+    told = {cell["system"]: "validation" in cell for cell in results["cells"]}
+    assert [system for system in told if told[system]] == ["profile+history:template"]
+    assert not any("validation" in cell for cell in run_bench(data, tmp_path / "test")[0]["cells"])
+
+
+def test_the_examples_of_another_seed_have_a_file_of_their_own(data: Path, tmp_path: Path) -> None:
+    everybody = [{"name": "toy"}]
+    run_bench(data, tmp_path, data=everybody)
+    run_bench(data, tmp_path, data=everybody, seed=1)
+    table = split_examples(load_dataset(data / "toy")).select("test")
+    found = [pl.read_parquet(path) for path in tmp_path.glob("examples/toy.*.parquet")]
+    assert [frame["example_id"].to_list() for frame in found] == [table.example_ids] * 2
+    negatives = [sample_negatives(table, 10, seed=seed).tolist() for seed in (0, 1)]
+    assert negatives[0] != negatives[1]
+    assert all(frame["negatives"].to_list() in negatives for frame in found)
+    assert found[0]["negatives"].to_list() != found[1]["negatives"].to_list()
+
+
+def test_bytes_are_those_of_what_a_system_looks_at(data: Path, tmp_path: Path) -> None:
+    changes = {
+        "profiles": [{"name": "template", "embedder": "other"}],
+        "profile_systems": ["profile", "profile+history", "profile+last-item", "profile+co-occurrence"],
+    }
+    results, _ = run_bench(data, tmp_path, **changes)
+    rows = pick(results["measures"], measure="bytes per user")
+    kept = {row["system"].removesuffix(":template"): row["mean"] for row in rows if ":" in row["system"]}
+    history = pick(rows, system="harmonic-centred")[0]["mean"]
+    table = split_examples(load_dataset(data / "toy")).select("test", max_users=25)
+    latest = np.minimum(table.history_stop - table.history_start, 10).mean() * 8
+    vector = 4 * 64  # of the other embedder
+    assert kept == {
+        "profile": pytest.approx(kept["profile"]),
+        "harmonic-centred": pytest.approx(history),
+        "profile+history": pytest.approx(kept["profile"] + vector),
+        "profile+last-item": pytest.approx(kept["profile"] + 8),
+        "profile+co-occurrence": pytest.approx(kept["profile"] + vector + latest),
+    }
 
 
 def test_finished_cells_are_kept_and_give_the_same_results(data: Path, tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """Who is evaluated, by which rankers, in which pools; what is left out is counted and said."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_worlds import make_examples, make_profiles
 
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError, DataError
+from bluerec.evaluation import profile_sets
 from bluerec.evaluation.experiment import EvaluationPlan, evaluate, select_examples
 from bluerec.evaluation.lineup import (
     BEST_HISTORY,
@@ -79,6 +83,27 @@ def test_profiles_are_compared_with_each_other_and_with_the_history() -> None:
     )
     assert [profiles["name"] for profiles in results.identity["profiles"]] == ["dull", "oracle"]
     assert sum("fused with the history" in note for note in results.notes) == 2
+
+
+@pytest.mark.parametrize("split", ["validation", "all", "test,validation"])
+def test_weights_are_not_chosen_on_whom_they_are_measured(split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def choose(known: ExampleTable, weights: Sequence[float], build: object) -> float:
+        asked.append(set(known.example_ids))
+        return weights[0]
+
+    monkeypatch.setattr(profile_sets, "find_best_weight", choose)
+    monkeypatch.setattr(profile_sets, "MIN_VALIDATION_USERS", 1)
+    plan = EvaluationPlan(pools=("full",), rankers=("profile+history",), split=split, max_users=8)
+    _, ranking = evaluate(TABLE, plan, vectors=VECTORS, profile_sets=make_sets())
+    validation = set(TABLE.select("validation").example_ids)
+    assert asked == [validation - set(ranking.table.example_ids)] * 2
+    assert asked[0]
+    asked.clear()
+    monkeypatch.undo()
+    results, _ = evaluate(TABLE, replace(plan, max_users=None), vectors=VECTORS, profile_sets=make_sets())
+    assert sum("default weight 0.3; only 0 validation users" in note for note in results.notes) == 2
 
 
 def test_only_users_with_every_profile_are_evaluated_and_the_others_counted() -> None:

@@ -71,6 +71,17 @@ def test_a_list_of_equal_scores_ranks_the_target_last_of_it(tmp_path: Path) -> N
     assert set(found.ranks[0]) <= {21, *RANKING.n_candidates[1]}
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e9])
+def test_only_equal_scores_tie_whatever_their_scale(scale: float, tmp_path: Path) -> None:
+    """Probabilities differ by far less than scores around 1."""
+    distinct = LISTS.with_columns(score=100.0 - pl.int_range(pl.len()).over("example_id"))
+    ranks = load(distinct, tmp_path).ranks
+    assert len(set(ranks[0].tolist())) > 5
+    np.testing.assert_array_equal(load(distinct.with_columns(pl.col("score") * scale), tmp_path).ranks, ranks)
+    near = distinct.with_columns(score=1.0 + pl.col("score") * 1e-9)
+    np.testing.assert_array_equal(load(near, tmp_path).ranks, ranks)
+
+
 def test_other_users_of_the_split_are_left_out_and_counted(tmp_path: Path) -> None:
     found = load(RANKS, tmp_path, n_measured=20)
     np.testing.assert_array_equal(found.ranks, RANKING.ranks[0][:, :20])

@@ -1,6 +1,7 @@
 """Texts fused with another system's lists: scales, the choice on validation users, and the rows of a benchmark."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,31 @@ def test_the_ranks_are_those_of_a_sum_done_by_hand(data: Path, tmp_path: Path, m
     np.testing.assert_allclose(cell.ranks[0], rank(measured, choice[1], float(choice[2])), atol=1)
     tried = {(scale, weight): gain(rank(known, scale, weight)) for scale in SCALES for weight in (0.05, 0.2, 1.0)}
     assert gain(rank(known, choice[1], float(choice[2]))) >= max(tried.values()) - 1e-3
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_weights_are_not_chosen_on_whom_they_are_measured(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All users have a list; those of validation who are not measured choose the weight."""
+    asked: list[set[str]] = []
+
+    def choose(known: ExampleTable, weights: Sequence[Any], build: object) -> Any:
+        asked.append(set(known.example_ids))
+        return weights[0]
+
+    monkeypatch.setattr(external_fusion, "find_best_weight", choose)
+    its = [{"name": "toy", "split": "all", "max_users": 60}]
+    results, measured = run_bench(data, tmp_path / "run", data=its, externals=[enter(data, tmp_path, "all")])
+    assert measured[-4:] == ["theirs", *FUSED]
+    (path,) = (tmp_path / "run").glob("examples/toy.*.parquet")
+    rest = split_examples(load_dataset(data / "toy"))
+    rest = rest.without(rest.take(np.isin(rest.example_ids, pl.read_parquet(path)["example_id"].to_list())))
+    validation = set(rest.select("validation").example_ids)
+    assert asked == [validation] * 3
+    assert validation
+    n_more = len(rest) - len(validation)
+    assert any(f"{n_more} more users of the split are in the file and left out" in note for note in results["notes"])
 
 
 def test_without_enough_validation_users_a_row_is_left_out_and_named(data: Path, tmp_path: Path) -> None:

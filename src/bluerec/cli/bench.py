@@ -11,12 +11,13 @@ import typer
 
 from bluerec.cli import console
 from bluerec.cli.options import JsonOption, OfflineOption, SetOption
-from bluerec.config import Config, load_config
+from bluerec.config import Config, ProfilerConfig, load_config
 from bluerec.data.histories import ExampleTable
 from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError
 from bluerec.evaluation.bench_config import BenchConfig, BenchExternal, BenchProfiles, load_bench
 from bluerec.evaluation.bench_page import save_bench_page
+from bluerec.evaluation.bench_profiles import describe_writing
 from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
 from bluerec.evaluation.bench_table import HEADLINE, order_systems, pick, render_markdown
 from bluerec.evaluation.lineup import Vectors
@@ -65,7 +66,10 @@ def bench_command(
     for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
         check_writable(path)
     models = _Models(overrides, offline)
-    bench = Bench(config, data, out, models.embed, models.write, console.say, models.load_answerer)
+    bench = Bench(
+        config, data, out, models.embed, models.write, console.say, models.load_answerer, models.describe,
+        model_settings.data.split_seed,
+    )  # fmt: skip
     results = bench.run(_identify(config, benchmark, model_settings, settings or ()))
     page = render_markdown(results)
     for path in (out / MARKDOWN_FILE, *([markdown] if markdown else [])):
@@ -113,16 +117,24 @@ class _Models:
             self._answerer = LikelihoodAnswerer(base.model, base.tokenizer, reader, dtype=dtype)
         return self._answerer
 
+    def describe(self, wanted: BenchProfiles, table: ExampleTable) -> dict[str, Any]:
+        """What the texts of an adapter depend on."""
+        return describe_writing(wanted, table, self._settle(wanted))
+
+    def _settle(self, wanted: BenchProfiles) -> ProfilerConfig:
+        """How an adapter is asked."""
+        from bluerec.profiling.prompt_settings import load_writing_config
+
+        template = [f"profiler.template={wanted.template}"] if wanted.template else []
+        overrides = [*self._overrides, *template]
+        return load_writing_config(None, overrides, model=wanted.model or None, adapter=wanted.adapter).profiler
+
     def write(self, wanted: BenchProfiles, table: ExampleTable, path: Path) -> None:
         """Write the profiles of an adapter; a stopped run goes on where it was."""
         from bluerec.profiling.models import load_profiler
-        from bluerec.profiling.prompt_settings import load_writing_config
         from bluerec.profiling.writers import LocalWriter, write_profiles
 
-        template = [f"profiler.template={wanted.template}"] if wanted.template else []
-        profiler = load_writing_config(
-            None, [*self._overrides, *template], model=wanted.model or None, adapter=wanted.adapter
-        ).profiler
+        profiler = self._settle(wanted)
         loaded = load_profiler(profiler.model, adapter=profiler.adapter, offline=self._offline, announce=console.say)
         console.say(f"writing {len(table)} profiles {wanted.name!r} with {loaded.label}")
         writer = LocalWriter(loaded, profiler, seed=wanted.seed)

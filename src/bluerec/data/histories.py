@@ -7,7 +7,8 @@ cutoff. Two protocols:
   test by a hash of their id, so no profile of a test user is ever seen in training. Other users' events may lie
   later in time than the target: popularity and co-occurrence counts can therefore see the future.
 - `global-time`: two points in time cut train from validation from test; only this protocol excludes any use of
-  the future. It needs real timestamps.
+  the future. It needs real timestamps. Counts see what lies before the first point, without the targets of train
+  examples: what is measured on these, or written for them to learn from, must not rest on the answer.
 """
 
 from __future__ import annotations
@@ -95,6 +96,11 @@ class ExampleTable:
             return chosen
         keys = [_unit_hash(f"sample:{seed}:{user_id}") for user_id in chosen.user_ids]
         return chosen.take(np.sort(np.argsort(keys, kind="stable")[:max_users]))
+
+    def without(self, others: ExampleTable) -> ExampleTable:
+        """The examples that are not among the others."""
+        left_out = set(others.example_ids)
+        return self.take(np.flatnonzero([example_id not in left_out for example_id in self.example_ids]))
 
     def history_rows(self, example: int, *, last: int | None = None) -> IntArray:
         """Item rows of one history, oldest first; the `last` ones only if given."""
@@ -207,6 +213,8 @@ def _global_time(data: Dataset) -> ExampleTable:
         dtype=np.int64,
     )
     countable = data.timestamps < first_cut
+    is_answer = (splits == "train") & (stops > starts)  # who has no history makes no example
+    countable[target_event[is_answer]] = False
     return _build(data, user_rows, starts, stops, target_event, cutoffs, splits, countable, "global-time")
 
 

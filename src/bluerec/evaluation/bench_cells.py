@@ -27,6 +27,8 @@ CELLS_FOLDER, MEASURES_FOLDER = "cells", "measures"
 CELL_SCHEMA = "bluerec-cell-1"
 # Raised when a change of the code changes ranks, so that older cells are measured anew.
 RANKS_VERSION = 1
+# Raised where a protocol counts other events or gives other examples; what is not named here is at 1.
+SPLIT_VERSIONS = {"global-time": 2}
 # History lengths of the groups, first and last; the last group has no end.
 LENGTH_GROUPS = (("1-2", 1, 2), ("3-5", 3, 5), ("6-10", 6, 10), ("over 10", 11, None))
 GROUP_METRICS = ("ndcg@10", "recall@10")
@@ -48,7 +50,7 @@ class Arena:
 
     @property
     def identity(self) -> dict[str, Any]:
-        users = hashlib.blake2b("\x1f".join(self.table.example_ids).encode(), digest_size=8).hexdigest()
+        version = SPLIT_VERSIONS.get(self.protocol)
         return {
             "dataset": self.data,
             "data_digest": self.data_digest,
@@ -57,8 +59,10 @@ class Arena:
             "split": self.split,
             "pools": list(self.pools),
             "seed": self.seed,
-            "users": users,
+            "users": digest_examples(self.table),
             "n_users": len(self.table),
+            # Not named at 1, so that cells from before there were versions are still found.
+            **({"split_version": version} if version else {}),
         }
 
     @property
@@ -95,6 +99,11 @@ class Cell:
 def identify_cell(arena: Arena, system: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """All that the ranks of a cell depend on; `inputs` are those of the system, such as a digest of its profiles."""
     return {**arena.identity, "system": system, "ranks_version": RANKS_VERSION, **inputs}
+
+
+def digest_examples(table: ExampleTable) -> str:
+    """Which examples, in their order; 16 hexadecimal digits."""
+    return hashlib.blake2b("\x1f".join(table.example_ids).encode(), digest_size=8).hexdigest()
 
 
 def digest_identity(identity: Mapping[str, Any]) -> str:

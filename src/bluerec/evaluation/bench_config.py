@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ def bench_from_dict(table: Mapping[str, Any], *, where: str = "benchmark", name:
             raise ConfigError(f"{where}: {key} must be a list of tables, written [[{key}]]")
         values[key] = tuple(_build(kind, row, f"{where}: {key} {place}") for place, row in enumerate(rows, start=1))
     config: BenchConfig = _build(BenchConfig, values, where)
+    config = replace(config, pools=parse_pools(",".join(config.pools)))
     _check(config, where)
     return config
 
@@ -153,7 +154,6 @@ def _check(config: BenchConfig, where: str) -> None:
     """Raises `ConfigError` for what contradicts itself. Names of systems are checked where they are built."""
     if not config.data or not config.systems:
         raise ConfigError(f"{where}: give at least one [[data]] and one of systems")
-    parse_pools(",".join(config.pools))
     for what, given, known in (
         ("protocols", config.protocols, PROTOCOLS),
         ("masks", config.masks, MASKS),

@@ -24,8 +24,8 @@ from bluerec.evaluation.profile_sets import ProfileSet
 class Entrance:
     """Where the files of other systems are read for one arena.
 
-    `split_table` are all examples of the split that is measured, `validation` all those that weights may be chosen on,
-    None where these are the measured ones themselves.
+    `split_table` are all examples of the split that is measured, `validation` all those that weights may be chosen on:
+    none of the measured ones.
     """
 
     out: Path
@@ -33,7 +33,7 @@ class Entrance:
     setting: Setting
     sets: Mapping[str, ProfileSet]
     split_table: ExampleTable
-    validation: ExampleTable | None
+    validation: ExampleTable
     announce: Callable[[str], None]
 
     def enter(self, external: BenchExternal) -> tuple[list[Cell], list[str]]:
@@ -47,7 +47,7 @@ class Entrance:
             found = self._load(external.lists)
             if found.lists is None:
                 raise ConfigError(f"{external.lists}: holds ranks; lists need example_id, item_id and score")
-        if found.lists is None or self.validation is None or self.setting.vectors_of() is None:
+        if found.lists is None or self.setting.vectors_of() is None:
             return cells, []
         notes = []
         for fusion in plan_fusions(external.name, self.sets):
@@ -72,7 +72,9 @@ class Entrance:
 
     def _enter_ranks(self, external: BenchExternal, found: ExternalRanks) -> Cell:
         table, pools = self.ground.arena.table, self.ground.arena.pools
-        inputs = {"external": digest_file(external.path), "pools": list(found.pools)}
+        inputs: dict[str, Any] = {"external": digest_file(external.path), "pools": list(found.pools)}
+        if found.lists is not None:
+            inputs["ties"] = "equal scores"  # near ones tied once: ranks of that time are not kept
         identity = identify_cell(self.ground.arena, external.name, inputs)
         n_candidates = self.ground.count_candidates()[[pools.index(pool) for pool in found.pools]]
         cell = Cell(external.name, identity, found.ranks, n_candidates, 0.0, found.notes)
@@ -84,7 +86,7 @@ class Entrance:
     def _enter_fusion(self, fusion: Fusion, lists: ScoredLists, path: str) -> Cell:
         table = self.ground.arena.table
         vectors = self.setting.vectors_of(fusion.set_name)
-        inputs: dict[str, Any] = {"external": digest_file(path), "pools": [FULL_POOL]}
+        inputs = {"external": digest_file(path), "pools": [FULL_POOL], **self.setting.weighed_on}
         if vectors is not None:
             inputs["embedder"] = vectors.embedder.name
         if fusion.profiles is not None:

@@ -16,8 +16,9 @@ import polars as pl
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError
 from bluerec.evaluation.bench_cells import Cell
+from bluerec.evaluation.bench_systems import BESIDE_HISTORY
 from bluerec.evaluation.faithfulness import measure_distinctness, measure_guards, measure_reading_ease, measure_support
-from bluerec.evaluation.lineup import Vectors
+from bluerec.evaluation.lineup import BEST_HISTORY, Vectors
 from bluerec.evaluation.metrics import INTERVAL, Float64Array, resample_means
 from bluerec.evaluation.profile_sets import ProfileSet
 from bluerec.evaluation.qa import Answerer, build_questions, measure_answers, render_raw_history
@@ -72,7 +73,7 @@ class ProfilesAtHand:
     @property
     def texts(self) -> list[str]:
         """The profiles in the order of the examples."""
-        text_of = dict(self.profiles.frame.select("example_id", "text").iter_rows())
+        text_of = self.profiles.texts
         return [text_of[example_id] for example_id in self.table.example_ids]
 
     def row(self, measure: str, values: Float64Array) -> MeasureRow:
@@ -137,7 +138,7 @@ def measure_qa(given: ProfilesAtHand) -> list[MeasureRow]:
 
 
 # Raised with the code of a measure, so that older values are measured anew.
-MEASURE_VERSION = 4
+MEASURE_VERSIONS: Mapping[str, int] = {"size": 4, "truth": 5, "steering": 5, QA: 4}
 PROFILE_MEASURES: Mapping[str, ProfileMeasure] = {
     "size": measure_size,
     "truth": measure_truth,
@@ -189,13 +190,13 @@ def _bytes_kept(
     system: str, table: ExampleTable, vectors: Vectors | None, profiles: ProfileSet | None
 ) -> Float64Array | None:
     lengths = (table.history_stop - table.history_start).astype(float)
+    kind = system.partition(":")[0]
     if system in _NOTHING_KEPT:
         return np.zeros(len(table))
-    if profiles is not None:
-        texts = dict(profiles.frame.select("example_id", "text").iter_rows())
+    if profiles is not None and kind != BEST_HISTORY:  # which ranks in the space of the set, without its texts
+        texts = profiles.texts
         sizes = np.array([len(texts[example_id].encode()) for example_id in table.example_ids], dtype=float)
-        kind = system.partition(":")[0]
-        history = BYTES_PER_FLOAT * vectors.embedder.dimension if vectors and "history" in kind else 0
+        history = BYTES_PER_FLOAT * vectors.embedder.dimension if vectors and kind in BESIDE_HISTORY else 0
         others = BYTES_PER_ID * np.minimum(lengths, 10) if "co-occurrence" in kind else 0
         last = BYTES_PER_ID if "last-item" in kind else 0
         return sizes + history + others + last

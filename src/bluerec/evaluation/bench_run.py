@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset, load_dataset
@@ -24,11 +23,11 @@ from bluerec.evaluation.bench_cells import (
     save_cell,
     save_measure,
 )
-from bluerec.evaluation.bench_config import TEMPLATE_SET, BenchConfig, BenchData, BenchExternal, BenchProfiles
+from bluerec.evaluation.bench_config import BenchConfig, BenchData, BenchExternal
 from bluerec.evaluation.bench_externals import Entrance
 from bluerec.evaluation.bench_ground import Ground
 from bluerec.evaluation.bench_measures import (
-    MEASURE_VERSION,
+    MEASURE_VERSIONS,
     PROFILE_MEASURES,
     QA,
     ProfilesAtHand,
@@ -36,22 +35,35 @@ from bluerec.evaluation.bench_measures import (
     measure_cost,
     measure_profiles,
 )
-from bluerec.evaluation.bench_systems import Setting, build_system, name_systems, needs_vectors
+from bluerec.evaluation.bench_profiles import (
+    DescribeWriting,
+    Shelf,
+    WriteProfiles,
+    check_split,
+    describe_wanted,
+    is_for,
+)
+from bluerec.evaluation.bench_systems import (
+    SENTENCE_SYSTEMS,
+    WEIGHED_SYSTEMS,
+    Setting,
+    build_system,
+    name_systems,
+    needs_vectors,
+)
 from bluerec.evaluation.bench_table import Measured, build_results
 from bluerec.evaluation.external import save_examples
 from bluerec.evaluation.external_fusion import name_fusions
+from bluerec.evaluation.interests import SENTENCES_VERSION
 from bluerec.evaluation.lineup import Vectors
-from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, load_profile_sets
+from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet
 from bluerec.evaluation.qa import Answerer
-from bluerec.evaluation.template_profiles import write_template_profiles
 from bluerec.runs import write_json
 
 BENCH_FILE = "bench.json"
-EXAMPLES_FOLDER, VALIDATION_FOLDER, PROFILES_FOLDER = "examples", "validation", "profiles"
-_DEFAULT_ARENA = ("leave-one-out", "masked")
+EXAMPLES_FOLDER, VALIDATION_FOLDER = "examples", "validation"
 
 Embed = Callable[[Dataset, str], Vectors]
-WriteProfiles = Callable[[BenchProfiles, ExampleTable, Path], None]
 Announce = Callable[[str], None]
 
 
@@ -59,7 +71,8 @@ Announce = Callable[[str], None]
 class Bench:
     """One run. `embed`, `write` and `load_answerer` bring in the models, each asked only where it is needed.
 
-    `embed` is given a data set and the name or folder of an embedder, empty for that of the settings.
+    `embed` is given a data set and the name or folder of an embedder, empty for that of the settings. `describe` tells
+    all that profiles which `write` would write depend on: those of other adapters or settings are not taken for them.
     """
 
     config: BenchConfig
@@ -69,6 +82,8 @@ class Bench:
     write: WriteProfiles
     announce: Announce
     load_answerer: Callable[[], Answerer]
+    describe: DescribeWriting = describe_wanted
+    split_seed: int = 0  # of the hash that puts users into train, validation and test
     notes: list[str] = field(default_factory=list)
 
     def run(self, identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,8 +101,10 @@ class Bench:
         measures: list[dict[str, Any]] = []
         for data in self.config.data:
             dataset = load_dataset(self.data_folder / data.name)
+            protocols = self._protocols(data, dataset)
+            self._check_splits(data, dataset, protocols)
             vectors = self._embed_all(data, dataset) if any(map(needs_vectors, systems)) else {}
-            for protocol in self._protocols(data, dataset):
+            for protocol in protocols:
                 found, rows = self._run_protocol(data, dataset, protocol, systems, vectors)
                 measured += found
                 measures += rows
@@ -99,9 +116,15 @@ class Bench:
 
     def _embed_all(self, data: BenchData, dataset: Dataset) -> dict[str, Vectors]:
         """The catalogue as each set of profiles sees it, by its name; under the empty name as the settings say."""
-        models = {"": ""} | {its.name: its.embedder for its in self.config.profiles if _is_for(its, data)}
+        models = {"": ""} | {its.name: its.embedder for its in self.config.profiles if is_for(its, data)}
         embedded = {model: self.embed(dataset, model) for model in dict.fromkeys(models.values())}
         return {name: embedded[model] for name, model in models.items()}
+
+    def _check_splits(self, data: BenchData, dataset: Dataset, protocols: Sequence[str]) -> None:
+        for profiles in self.config.profiles:
+            for protocol in protocols if is_for(profiles, data) else ():
+                note = check_split(profiles, data, dataset, protocol, self.split_seed)
+                self.notes += [note] if note else []
 
     def _protocols(self, data: BenchData, dataset: Dataset) -> list[str]:
         if dataset.has_real_times or self.config.protocols == ("leave-one-out",):
@@ -113,10 +136,12 @@ class Bench:
     def _run_protocol(
         self, data: BenchData, dataset: Dataset, protocol: str, systems: Sequence[str], vectors: Mapping[str, Vectors]
     ) -> tuple[list[Measured], list[dict[str, Any]]]:
-        examples = split_examples(dataset, protocol)
-        sets = self._load_profiles(data, examples)
+        examples = split_examples(dataset, protocol, seed=self.split_seed)
+        shelf = Shelf(self.config, self.out, self.write, self.describe, self.announce, self.notes.append)
+        sets = shelf.load(data, examples)
         table = self._choose_users(data, examples, sets)
-        validation = examples.select("validation", max_users=MAX_VALIDATION_USERS, seed=self.config.seed)
+        others = examples.select("validation").without(table)  # weights are not chosen on whom they are measured
+        validation = others.select("all", max_users=MAX_VALIDATION_USERS, seed=self.config.seed)
         setting = Setting(table, validation, vectors, self.config.seed)
         found, measures = [], []
         for mask in self.config.masks:
@@ -124,7 +149,7 @@ class Bench:
                 data.name, dataset.digest, protocol, mask, data.split, self.config.pools, self.config.seed, table
             )
             self.announce(f"{data.name}, {protocol}, {mask}: {len(table):,} users")
-            one = self._run_arena(arena, setting, systems, sets, examples)
+            one = self._run_arena(arena, setting, systems, sets, examples.select(data.split), others)
             found.append(one)
             if mask == self.config.masks[0]:
                 for cell in one.cells:
@@ -152,7 +177,7 @@ class Bench:
             identity = {
                 **replace(arena, table=table).identity,
                 "measure": name,
-                "measure_version": MEASURE_VERSION,
+                "measure_version": MEASURE_VERSIONS[name],
                 "embedder": vectors.embedder.name,
                 "profiles": dict(profiles.identity),
                 "reader": answerer.name if answerer else None,
@@ -166,27 +191,6 @@ class Bench:
                 self.announce(f"  {name} of {profiles.name}: {time.perf_counter() - begin:.1f} s")
             rows += kept
         return rows
-
-    def _load_profiles(self, data: BenchData, examples: ExampleTable) -> dict[str, ProfileSet]:
-        """Every set for these examples: read, composed, or written now. A missing file is an error, not a gap."""
-        sets = {}
-        for wanted in self.config.profiles:
-            if not _is_for(wanted, data):
-                continue
-            if wanted.name == TEMPLATE_SET:
-                users = [examples.select(data.split, max_users=data.max_users or None, seed=self.config.seed)]
-                users.append(examples.select("validation", max_users=MAX_VALIDATION_USERS, seed=self.config.seed))
-                parts = [write_template_profiles(part) for part in users]
-                frame = pl.concat(parts).unique("example_id", keep="first", maintain_order=True)
-                sets[wanted.name] = ProfileSet(wanted.name, frame)
-                continue
-            path = Path(wanted.path.format(data=data.name, protocol=examples.protocol)) if wanted.path else None
-            if path is None:
-                path = self.out / PROFILES_FOLDER / f"{wanted.name}.{data.name}.{examples.protocol}.parquet"
-                if not path.exists():
-                    self.write(wanted, _users_to_write(wanted, data, examples, self.config.seed), path)
-            sets[wanted.name] = load_profile_sets([f"{wanted.name}={path}"], examples)[0]
-        return sets
 
     def _choose_users(self, data: BenchData, examples: ExampleTable, sets: Mapping[str, ProfileSet]) -> ExampleTable:
         """The users that have a profile in every set, so that all systems are measured on the same ones."""
@@ -209,8 +213,10 @@ class Bench:
         setting: Setting,
         systems: Sequence[str],
         sets: Mapping[str, ProfileSet],
-        examples: ExampleTable,
+        split_table: ExampleTable,
+        validation: ExampleTable,
     ) -> Measured:
+        """`split_table` are all of the split that is measured, `validation` all whom weights may be chosen on."""
         ground = Ground(arena)
         self._save_examples(ground, setting.validation)
         cells = []
@@ -223,8 +229,6 @@ class Bench:
             cells.append(
                 load_cell(self.out, identity, arena.table) or self._measure(ground, setting, profiles, identity)
             )
-        validation = None if arena.split == "validation" else examples.select("validation")
-        split_table = examples.select(arena.split)
         entrance = Entrance(self.out, ground, setting, sets, split_table, validation, self.announce)
         for external in self.config.externals:
             if (external.data, external.protocol, external.mask) == arena.key:
@@ -241,13 +245,16 @@ class Bench:
             (folder, ground.arena, ground.negatives),
             (folder / VALIDATION_FOLDER, replace(ground.arena, table=validation), nothing),
         ):
-            path = where / f"{'.'.join(arena.key)}.{arena.identity['users']}.parquet"
+            path = where / f"{'.'.join(arena.key)}.{digest_identity(arena.identity)}.parquet"
             if len(arena.table) and not path.exists():
                 save_examples(arena.table, negatives, path)
 
     def _inputs(self, system: str, setting: Setting, profiles: ProfileSet | None) -> dict[str, Any]:
-        inputs: dict[str, Any] = {}
-        vectors = setting.vectors_of(system.partition(":")[2])
+        kind, _, set_name = system.partition(":")
+        inputs = setting.weighed_on if kind in WEIGHED_SYSTEMS else {}
+        if kind in SENTENCE_SYSTEMS:
+            inputs["sentences"] = SENTENCES_VERSION
+        vectors = setting.vectors_of(set_name)
         if vectors is not None and needs_vectors(system):
             inputs["embedder"] = vectors.embedder.name
         if profiles is not None:
@@ -262,21 +269,6 @@ class Bench:
         save_cell(self.out, cell, ground.arena.table)
         self.announce(f"  {cell.system}: {cell.seconds:.1f} s")
         return cell
-
-
-def _is_for(profiles: BenchProfiles, data: BenchData) -> bool:
-    return not profiles.data or data.name in profiles.data
-
-
-def _users_to_write(wanted: BenchProfiles, data: BenchData, examples: ExampleTable, seed: int) -> ExampleTable:
-    """The measured users, and the validation users on whom weights are chosen."""
-    n_users = min(wanted.max_users, data.max_users or wanted.max_users)
-    chosen = [examples.select(data.split, max_users=n_users, seed=seed)]
-    if data.split != "validation" and wanted.validation_users:
-        chosen.append(examples.select("validation", max_users=wanted.validation_users, seed=seed))
-    places = {example_id: row for row, example_id in enumerate(examples.example_ids)}
-    rows = dict.fromkeys(places[example_id] for part in chosen for example_id in part.example_ids)
-    return examples.take(np.array(list(rows)))
 
 
 def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequence[str], fused: Sequence[str]) -> None:

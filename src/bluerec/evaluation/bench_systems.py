@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError
+from bluerec.evaluation.bench_cells import digest_examples
 from bluerec.evaluation.interests import MultiInterestRanker
 from bluerec.evaluation.lineup import (
     BEST_HISTORY,
     COUNT_RANKERS,
+    FUSED,
     PLAIN_RANKERS,
     PROFILE_RANKERS,
     TEXT_WEIGHT,
@@ -50,6 +53,11 @@ PLAIN_SYSTEMS = (*PLAIN_RANKERS, TRANSITION_GRAPH, LONG_TEXT, SHORT_TEXT)
 MULTI, MULTI_FUSED = "multi-interest", "multi-interest+history"
 BESIDE_LAST, BESIDE_OTHERS = "profile+last-item", "profile+co-occurrence"
 PROFILE_SYSTEMS = (*PROFILE_RANKERS, MULTI, MULTI_FUSED, BESIDE_LAST, BESIDE_OTHERS)
+# Those that look at the history vector too.
+BESIDE_HISTORY = (FUSED, MULTI_FUSED, BESIDE_OTHERS)
+# Those that choose a weight on validation users, and those that look at sentences.
+WEIGHED_SYSTEMS = (FUSED, MULTI_FUSED, BESIDE_LAST, BESIDE_OTHERS)
+SENTENCE_SYSTEMS = (MULTI, MULTI_FUSED)
 # As many words as a profile of 48 tokens has: English text has about three words for four tokens.
 SHORT_TEXT_WORDS = 36
 _WITHOUT_VECTORS = (*COUNT_RANKERS, TRANSITION_GRAPH)
@@ -63,13 +71,21 @@ class Setting:
     """
 
     table: ExampleTable
-    validation: ExampleTable
+    validation: ExampleTable  # none of the measured ones: weights are chosen on them
     vectors: Mapping[str, Vectors]
     seed: int = 0
 
     def vectors_of(self, set_name: str = "") -> Vectors | None:
         """The catalogue for a set of profiles, or for the plain systems."""
         return self.vectors.get(set_name)
+
+    @property
+    def weighed_on(self) -> dict[str, Any]:
+        """Which users a weight depends on, where it is not all of the validation split.
+
+        Elsewhere nothing is told, so that cells from before validation users could be measured are still found.
+        """
+        return {"validation": digest_examples(self.validation)} if "validation" in self.table.splits else {}
 
     def known_validation(self, profiles: ProfileSet) -> ExampleTable:
         """The validation users that have a profile of this set."""
@@ -144,37 +160,45 @@ def _build_profile_system(
         )
         return rankers[0], notes
     name, centred = f"{kind}:{profiles.name}", ItemSpace.centred(vectors.items)
-    harmonic = history_queries(centred, "harmonic")
     if kind == BEST_HISTORY:
-        return VectorRanker(name, centred, harmonic), []
-    texts = dict(profiles.frame.select("example_id", "text").iter_rows())
+        return VectorRanker(name, centred, history_queries(centred, "harmonic")), []
     if kind == MULTI:
-        return MultiInterestRanker(name, centred, texts, vectors.embedder), []
+        return MultiInterestRanker(name, centred, profiles.texts, vectors.embedder), []
     known = setting.known_validation(profiles)
+    build = _fuse(kind, name, setting.table, known, profiles, vectors, centred)
+    weight, note = _choose_weight(name, known, build)
+    return build(weight), [note]
 
-    def multi(weight: float, called: str) -> Ranker:
-        return MultiInterestRanker(called, centred, texts, vectors.embedder, history=harmonic, weight=weight)
 
-    def beside_last(weight: float, called: str, table: ExampleTable) -> Ranker:
-        return VectorRanker(called, centred, sum_queries(history_queries(centred, "last"), own_queries(table), weight))
-
-    def own_queries(table: ExampleTable) -> Callable[[ExampleTable], np.ndarray]:
-        return stored_queries(table.example_ids, centred.place(profiles.embed(table, vectors.embedder)))
-
+def _fuse(
+    kind: str,
+    name: str,
+    table: ExampleTable,
+    known: ExampleTable,
+    profiles: ProfileSet,
+    vectors: Vectors,
+    space: ItemSpace,
+) -> Callable[[float], Ranker]:
+    """A system of two parts by the weight of the profile, for the measured and the validation users."""
+    harmonic = history_queries(space, "harmonic")
     if kind == MULTI_FUSED:
-        weight, note = _choose_weight(name, known, lambda weight: multi(weight, str(weight)))
-        return multi(weight, name), [note]
+        texts = profiles.texts
+        return lambda weight: MultiInterestRanker(name, space, texts, vectors.embedder, history=harmonic, weight=weight)
+    parts = [part for part in (known, table) if len(part)]
+    own = stored_queries(
+        [example_id for part in parts for example_id in part.example_ids],
+        space.place(np.concatenate([profiles.embed(part, vectors.embedder) for part in parts])),
+    )
     if kind == BESIDE_LAST:
-        weight, note = _choose_weight(name, known, lambda weight: beside_last(weight, str(weight), known))
-        return beside_last(weight, name, setting.table), [note]
-    others = CooccurrenceRanker(setting.table, damped=True)
+        last = history_queries(space, "last")
+        return lambda weight: VectorRanker(name, space, sum_queries(last, own, weight))
+    others = CooccurrenceRanker(table, damped=True)
 
-    def beside_others(weight: float, called: str, table: ExampleTable) -> Ranker:
-        text = VectorRanker("text", centred, sum_queries(harmonic, own_queries(table), weight))
-        return SumRanker(called, [(1.0, others), (TEXT_WEIGHT, text)])
+    def beside_others(weight: float) -> Ranker:
+        text = VectorRanker(name, space, sum_queries(harmonic, own, weight))
+        return SumRanker(name, [(1.0, others), (TEXT_WEIGHT, text)])
 
-    weight, note = _choose_weight(name, known, lambda weight: beside_others(weight, str(weight), known))
-    return beside_others(weight, name, setting.table), [note]
+    return beside_others
 
 
 def _choose_weight(name: str, known: ExampleTable, build: Callable[[float], Ranker]) -> tuple[float, str]:

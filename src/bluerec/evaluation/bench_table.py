@@ -122,7 +122,7 @@ def pick(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, 
 
 
 def order_systems(results: Mapping[str, Any], **where: Any) -> list[str]:
-    """The systems of an arena, the best first in the largest pool that each has."""
+    """The systems of an arena, the best first in the largest pool of the arena; those without it come last."""
     rows = pick(results["rows"], metric=HEADLINE, **where)
     pools = list(dict.fromkeys(row["pool"] for row in rows))
     last = pools[-1] if pools else ""

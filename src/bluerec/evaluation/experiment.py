@@ -59,7 +59,7 @@ def evaluate(
     rankers = build_counters(plan.rankers, table, seed=plan.seed)
     if vectors is not None:
         rankers += build_vector_rankers(plan.rankers, table, vectors)
-        validation = examples.select("validation")
+        validation = examples.select("validation").without(table)  # weights are not chosen on whom they are measured
         for profiles in profile_sets:
             built, said = build_profile_rankers(plan.rankers, profiles, table, validation, vectors, seed=plan.seed)
             rankers += built

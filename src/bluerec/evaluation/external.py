@@ -1,12 +1,13 @@
 """The door for any other recommender: it reads the examples of a benchmark, and hands back ranks or scored lists.
 
-A run writes `examples/DATA.PROTOCOL.MASK.parquet`: `example_id`, `user_id`, and item rows (places in `items.parquet`)
-`history` (oldest first), `target` and `negatives`, of which the first 100 are the pool of 100, and so on. A system
-hands back a Parquet file of either form:
+A run writes `examples/DATA.PROTOCOL.MASK.ID.parquet`: `example_id`, `user_id`, and item rows (places in
+`items.parquet`) `history` (oldest first), `target` and `negatives`, of which the first 100 are the pool of 100, and so
+on. ID is a digest of all that these depend on. A system hands back a Parquet file of either form:
 
 - ranks: `example_id`, `pool`, `rank` (1 is best; ties count against it), `n_candidates`;
-- lists: `example_id`, `item_id`, `score`: its best items, at least 20 a user, for the full catalogue. A target that is
-  not in its list counts as ranked last. Lists of the validation users (`examples/validation`) may be among them.
+- lists: `example_id`, `item_id`, `score`: its best items, at least 20 a user, for the full catalogue. Only equal scores
+  tie. A target that is not in its list counts as ranked last. Lists of the validation users (`examples/validation`)
+  may be among them.
 
 Whatever does not fit is refused with the rows that are wrong: a number from other users or candidates compares nothing.
 """
@@ -86,7 +87,8 @@ def load_external(
     """Read and check the ranks or lists of another system.
 
     `table` are the examples measured, `split_table` all examples of their split: rows of others among these are left
-    out and counted. `n_candidates` is (n_pools, n_examples). Lists of `validation` examples are kept. Raises
+    out and counted. `n_candidates` is (n_pools, n_examples). Lists of `validation` examples, none of which may be
+    measured, are kept. Raises
     `DataError` naming rows for anything that does not fit.
     """
     frame = _read_frame(path)
@@ -104,7 +106,7 @@ def load_external(
             f"{path}: {len(missing)} of {len(table)} users are missing, e.g. {', '.join(missing[:N_NAMED])}; "
             "rank every user of the examples file"
         )
-    n_more = _of_examples(frame, split_table)["example_id"].n_unique() - len(table)
+    n_more = _of_examples(frame, split_table.without(others))["example_id"].n_unique() - len(table)
     notes = (f"{n_more:,} more users of the split are in the file and left out.",) if n_more else ()
     if not is_lists:
         return ExternalRanks(*_read_ranks(path, own, table, pools, n_candidates), notes)

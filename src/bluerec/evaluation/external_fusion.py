@@ -114,7 +114,7 @@ def build_fusion(fusion: Fusion, lists: ScoredLists, setting: Setting) -> tuple[
 
     def build(choice: tuple[Scale, float]) -> Ranker:
         scale, weight = choice
-        return SumRanker(f"{scale} {weight}", [(1.0, parts[scale][0]), (weight, parts[scale][1])])
+        return SumRanker(fusion.name, [(1.0, parts[scale][0]), (weight, parts[scale][1])])
 
     scale, weight = find_best_weight(known, list(itertools.product(SCALES, FUSION_WEIGHTS)), build)
     theirs, text = build_parts(setting.table, scale)

@@ -14,7 +14,6 @@ from bluerec.data.candidates import find_seen
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
 from bluerec.evaluation.metrics import CUTOFFS
-from bluerec.evaluation.protocol import TIE_TOLERANCE
 from bluerec.evaluation.rankers import Ranker
 from bluerec.types import Float32Array, IntArray
 
@@ -86,14 +85,14 @@ def read_lists(path: str | Path, frame: pl.DataFrame, table: ExampleTable, *, ma
 def rank_lists(lists: ScoredLists, table: ExampleTable, n_candidates: IntArray) -> IntArray:
     """The rank (n_examples,) of each target in the full catalogue; ties count against us, unlisted targets are last.
 
+    Only equal scores tie: what is a small difference depends on the scale of the scores, which is the other program's.
     The lists must be those of this table, in its order.
     """
     examples = np.repeat(np.arange(len(table)), np.diff(lists.offsets))
     is_target = lists.item_rows == table.target_rows[examples]
     own, is_listed = np.zeros(len(table)), np.zeros(len(table), dtype=np.bool_)
     own[examples[is_target]], is_listed[examples[is_target]] = lists.scores[is_target], True
-    lowest_tie = own - TIE_TOLERANCE * np.maximum(1.0, np.abs(own))
-    n_above = np.bincount(examples[(lists.scores >= lowest_tie[examples]) & ~is_target], minlength=len(table))
+    n_above = np.bincount(examples[(lists.scores >= own[examples]) & ~is_target], minlength=len(table))
     return np.where(is_listed, 1 + n_above, n_candidates).astype(np.int64)
 
 

@@ -15,7 +15,7 @@ from bluerec.data.candidates import FULL_POOL, example_seed
 from bluerec.data.histories import ExampleTable
 from bluerec.data.profiles import load_profiles
 from bluerec.errors import ConfigError, DataError
-from bluerec.evaluation.metrics import METRIC_NAMES
+from bluerec.evaluation.metrics import METRIC_NAMES, average_by_user, score_ranks
 from bluerec.evaluation.protocol import rank_targets
 from bluerec.evaluation.rankers import Ranker
 from bluerec.evaluation.vector_rankers import ItemSpace, Queries, VectorRanker, stored_queries, sum_queries
@@ -51,6 +51,11 @@ class ProfileSet:
             "n_profiles": self.frame.height,
         }
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The profiles by example id."""
+        return dict(self.frame.select("example_id", "text").iter_rows())
+
     def covers(self, table: ExampleTable) -> np.ndarray:
         """Which examples (n_examples,) have a profile."""
         known = set(self.frame["example_id"])
@@ -58,7 +63,7 @@ class ProfileSet:
 
     def embed(self, table: ExampleTable, embedder: Embedder) -> Float32Array:
         """The profiles (n_examples, d) of these examples, all of which must have one."""
-        text_of = dict(self.frame.select("example_id", "text").iter_rows())
+        text_of = self.texts
         return embedder.embed([text_of[example_id] for example_id in table.example_ids], "profile")
 
 
@@ -108,7 +113,7 @@ def choose_fusion_weight(
         )
     own = stored_queries(known.example_ids, space.place(profiles.embed(known, embedder)))
     weight = find_best_weight(
-        known, FUSION_WEIGHTS, lambda weight: VectorRanker(str(weight), space, sum_queries(history, own, weight))
+        known, FUSION_WEIGHTS, lambda weight: VectorRanker("fused", space, sum_queries(history, own, weight))
     )
     return weight, (
         f"{profiles.name}: profiles are fused with the history at weight {weight}, "
@@ -119,12 +124,11 @@ def choose_fusion_weight(
 def find_best_weight(known: ExampleTable, weights: Sequence[_Weight], build: Callable[[_Weight], Ranker]) -> _Weight:
     """The weight whose ranker has the best NDCG@10 on these users (full catalogue, seen items masked); ties: the first.
 
-    A weight is whatever `build` takes. Rankers must have different names.
+    A weight is whatever `build` takes.
     """
-    rankers = [build(weight) for weight in weights]
-    ranking = rank_targets(known, rankers, (FULL_POOL,))
+    ranking = rank_targets(known, [build(weight) for weight in weights], (FULL_POOL,))
     column = METRIC_NAMES.index(_CHOSEN_BY)
-    scores = [ranking.values(ranker.name, FULL_POOL)[:, column].mean() for ranker in rankers]
+    scores = [average_by_user(score_ranks(ranks), known.user_rows)[:, column].mean() for ranks in ranking.ranks[:, 0]]
     return weights[int(np.argmax(scores))]
 
 

@@ -149,7 +149,7 @@ def load_profiler(
     if adapter_path is None:
         return Profiler(model.eval(), tokenizer, source.name)
     return Profiler(
-        attach_adapter(model, adapter_path, source.name).eval(), tokenizer, source.name, _adapter_label(adapter_path)
+        attach_adapter(model, adapter_path, source.name).eval(), tokenizer, source.name, adapter_label(adapter_path)
     )
 
 
@@ -251,7 +251,7 @@ def attach_adapter(model: Any, path: Path, name: str, *, trainable: bool = False
         raise ModelError(f"{path}: adapter does not fit {name!r}: {_first_line(error)}") from error
 
 
-def _adapter_label(path: Path) -> str:
+def adapter_label(path: Path) -> str:
     """A name that says where the adapter came from and what it contains."""
     weights = path / "adapter_model.safetensors"
     digest = hashlib.blake2b(weights.read_bytes(), digest_size=4).hexdigest() if weights.is_file() else "missing"
