@@ -62,7 +62,9 @@ def _render_parameters(command: Any) -> list[str]:
         if parameter.param_type_name == "argument":
             name = f"`{_argument_name(parameter)}`"
         else:
-            name = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
+            options = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
+            # `|` would end the cell.
+            name = f"{options} {parameter.metavar}".replace("|", "\\|") if parameter.metavar else options
         default = parameter.default
         shown = "required" if parameter.required else "" if default in (None, False, (), [], "") else f"`{default}`"
         rows.append(f"| {name} | {shown} | {_cell(parameter.help or '')} |")

@@ -33,7 +33,7 @@ class ProfilerConfig:
 
     model: str = setting("SmolLM2-135M-Instruct", "embedded name, folder, or hub name of a causal chat model")
     adapter: str = setting("none", "folder of a LoRA adapter to start from, shipped (the one in the package), or none")
-    template: str = setting("interests", "wording of the prompt, see bluerec.profiling.prompts")
+    template: str = setting("interests", "wording of the prompt: interests (one sentence) or open (up to four)")
     max_events: int = setting(12, "latest events of the history that the prompt shows")
     max_prompt_tokens: int = setting(384, "token budget of the prompt; the oldest events are dropped first")
     max_new_tokens: int = setting(48, "length limit of a profile in tokens")

@@ -10,7 +10,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download a model or a file.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting of the recipe; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Override a setting (docs/config.md), e.g. embedder.model=NAME; may be repeated.",
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="The seed from which all randomness of this command derives.")]
 ExactUpToOption = Annotated[
