@@ -294,7 +294,10 @@ def run(folder: Path, n_users: int, seconds: float, rate: float, only: Sequence[
         try:
             lines = ""
             while not lines.rstrip().endswith("}"):
-                lines += process.stdout.readline() if process.stdout else ""
+                line = process.stdout.readline() if process.stdout else ""
+                if not line:
+                    raise SystemExit(f"the server ended before it had begun; look why: bluerec serve {folder}")
+                lines += line
             facts = json.loads(lines)
             asyncio.run(first_answer(facts))
             start = time.perf_counter() - begin
