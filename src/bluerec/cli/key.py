@@ -24,7 +24,7 @@ def key_command(
 ) -> None:
     """Make, list or revoke keys.
 
-    A token is shown once and kept as a hash. A running service knows the keys of the moment it was started.
+    A token is shown once and kept as a hash. A running service knows within two seconds what was made or revoked.
     """
     try:
         from bluerec.serving.keys import KeyRing, Scope

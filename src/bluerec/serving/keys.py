@@ -6,6 +6,7 @@ passwords is needed at every request.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -13,6 +14,8 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,8 +25,12 @@ from bluerec.errors import ConfigError, StoreError
 
 KEYS_FILE = "keys.json"
 TOKEN_PREFIX = "blu_"
+# A running service knows after this time what others have changed in the file.
+LOOK_SECONDS = 1.0
 _TOKEN_BYTES = 32
 _MAX_TOKEN_CHARACTERS = 200
+_MOST_WAIT_SECONDS = 10.0
+_NO_FILE = (0, 0, 0)
 
 
 class Scope(StrEnum):
@@ -65,29 +72,30 @@ class Key:
 
 
 class KeyRing:
-    """The keys of a store, in a file that only its owner can read; without a file they live as long as the process."""
+    """The keys of a store, in a file that only its owner can read; without a file they live as long as the process.
 
-    def __init__(self, keys: list[Key] | None = None, path: Path | None = None) -> None:
-        self._lock = threading.Lock()
+    Several processes may have the same file: a service that runs, and `bluerec key`. A change is made in what the file
+    holds at that moment, under a lock, so that no process undoes what another did. What others changed counts here
+    after `LOOK_SECONDS` at the latest; once the file is damaged nobody can tell which keys are valid, and `find` and
+    `holds` raise `StoreError` until it is mended or deleted.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._fleeting: set[str] = set()
+        self._lock = threading.Lock()  # held for moments, by whoever brings memory and file together
+        self._fleeting: dict[str, Key] = {}
+        self._kept: dict[str, Key] = {}
         self._keys: dict[str, Key] = {}
         self._by_digest: dict[str, Key] = {}
-        self._replace({key.key_id: key for key in keys or ()})
+        self._file = _NO_FILE
+        self._look_again = 0.0
 
     @classmethod
     def open(cls, folder: str | Path) -> KeyRing:
         """The keys kept in a store's folder; none where there is no file yet. Raises `StoreError` if damaged."""
-        path = Path(folder) / KEYS_FILE
-        if not path.exists():
-            return cls(path=path)
-        try:
-            rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["keys"]
-            keys = [Key(**row) for row in rows]
-            _check(keys)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path}: cannot be read as keys ({error}); delete it and make new ones") from error
-        return cls(keys, path)
+        ring = cls(Path(folder) / KEYS_FILE)
+        ring._look()
+        return ring
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -100,41 +108,40 @@ class KeyRing:
         """A new key and its token, which is kept nowhere. Raises `ConfigError` if scope and user contradict."""
         if (scope is Scope.USER) != (user_id is not None):
             raise ConfigError("a key of scope user names its user, others name none; give --user ID with --scope user")
-        token = TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
-        return self._add(token, scope, user_id), token
+        key, token = _make_key(scope, user_id)
+        self._change(lambda kept: {**kept, key.key_id: key})
+        return key, token
 
     def create_for_this_run(self, scope: Scope) -> tuple[Key, str]:
         """A key for everybody's data that is never written to the file: it ends with the process."""
-        token = TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
-        key = Key(secrets.token_hex(4), hash_token(token), scope.value, None, time.time())
+        key, token = _make_key(scope, None)
         with self._lock:
-            self._fleeting.add(key.key_id)
-            self._replace({**self._keys, key.key_id: key})
+            self._fleeting[key.key_id] = key
+            self._take(self._kept)
         return key, token
-
-    def _add(self, token: str, scope: Scope, user_id: str | None) -> Key:
-        key = Key(secrets.token_hex(4), hash_token(token), scope.value, user_id, time.time())
-        with self._lock:
-            self._save({**self._keys, key.key_id: key})
-        return key
 
     def revoke(self, key_id: str) -> bool:
         """Forget a key; False where there is none of this id."""
-        with self._lock:
-            if key_id not in self._keys:
-                return False
-            self._save({name: key for name, key in self._keys.items() if name != key_id})
-        return True
+        return self._forget(lambda key: key.key_id == key_id) > 0
 
     def revoke_user(self, user_id: str) -> int:
         """Forget the keys of one user; how many there were."""
-        mine = [key.key_id for key in self._keys.values() if key.user_id == user_id]
-        return sum(self.revoke(key_id) for key_id in mine)
+        return self._forget(lambda key: key.user_id == user_id)
+
+    def _forget(self, is_meant: Callable[[Key], bool]) -> int:
+        before = self._change(lambda kept: {name: key for name, key in kept.items() if not is_meant(key)})
+        with self._lock:
+            ended = [name for name, key in self._fleeting.items() if is_meant(key)]
+            for name in ended:
+                del self._fleeting[name]
+            self._take(self._kept)
+        return len(ended) + sum(is_meant(key) for key in before.values())
 
     def find(self, token: str) -> Principal | None:
         """Who holds this token: looked up by its hash, compared in constant time."""
         if not token or len(token) > _MAX_TOKEN_CHARACTERS:
             return None
+        self._look()
         digest = hash_token(token)
         key = self._by_digest.get(digest)
         if key is None or not hmac.compare_digest(key.digest, digest):
@@ -143,17 +150,104 @@ class KeyRing:
 
     def holds(self, principal: Principal) -> bool:
         """Whether the key behind a principal is still valid."""
+        self._look()
         return principal.key_id in self._keys
 
-    def _replace(self, keys: dict[str, Key]) -> None:
-        self._keys = keys
+    def _look(self) -> None:
+        """Take over what others have changed in the file. Looks once in a while, and waits for nobody."""
+        if self._path is None or time.monotonic() < self._look_again or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if _identify(self._path) != self._file:
+                self._read(self._path)
+            self._look_again = time.monotonic() + LOOK_SECONDS
+        finally:
+            self._lock.release()
+
+    def _read(self, path: Path) -> None:
+        # Identified first: a file that is replaced while it is read is then read again.
+        found = _identify(path)
+        self._take(_load(path))
+        self._file = found
+
+    def _take(self, kept: dict[str, Key]) -> None:
+        keys = {**kept, **self._fleeting}
+        self._kept, self._keys = kept, keys
         self._by_digest = {key.digest: key for key in keys.values()}
 
-    def _save(self, keys: dict[str, Key]) -> None:
-        """Keep other keys from now on: in the file first, then in memory."""
-        if self._path is not None:
-            _write(self._path, {name: key for name, key in keys.items() if name not in self._fleeting})
-        self._replace(keys)
+    def _change(self, change: Callable[[dict[str, Key]], dict[str, Key]]) -> dict[str, Key]:
+        """Change what the file holds now, in the file first and then in memory; what it held before."""
+        if self._path is None:
+            with self._lock:
+                before = self._kept
+                self._take(change(before))
+            return before
+        with _lock_folder(self._path.parent), self._lock:
+            self._read(self._path)
+            before = self._kept
+            after = change(before)
+            if after != before:
+                _write(self._path, after)
+                self._take(after)
+                self._file = _identify(self._path)
+        return before
+
+
+def _make_key(scope: Scope, user_id: str | None) -> tuple[Key, str]:
+    token = TOKEN_PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+    return Key(secrets.token_hex(4), hash_token(token), scope.value, user_id, time.time()), token
+
+
+def _identify(path: Path) -> tuple[int, int, int]:
+    """What changes whenever the file does, without reading it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return _NO_FILE
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read as keys ({error.strerror}); mend the rights") from error
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _load(path: Path) -> dict[str, Key]:
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["keys"]
+        keys = [Key(**row) for row in rows]
+        _check(keys)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: cannot be read as keys ({error}); delete it and make new ones") from error
+    return {key.key_id: key for key in keys}
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Of all processes and threads one at a time is in this block. The lock ends with the process that holds it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be opened ({error.strerror}); mend the rights") from error
+    try:
+        _wait_for(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, folder: Path) -> None:
+    deadline = time.monotonic() + _MOST_WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise StoreError(f"{folder}: another process is changing its keys; try again later") from error
+            time.sleep(0.01)
+        except OSError as error:
+            raise StoreError(f"{folder}: cannot be locked ({error.strerror}); keep it on a local disk") from error
+        else:
+            return
 
 
 def _write(path: Path, keys: dict[str, Key]) -> None:
