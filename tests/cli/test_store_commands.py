@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ import pytest
 from typer.testing import CliRunner
 
 from bluerec.cli import app
+from bluerec.config import EmbedderConfig
 from bluerec.data.histories import split_examples
-from bluerec.data.profiles import save_profiles
+from bluerec.data.profiles import load_profiles, save_profiles
 from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_oracle_profiles, build_world, save_world
-from bluerec.errors import BluerecError
+from bluerec.errors import BluerecError, DataError, ModelError
+from bluerec.profiling.embedders import HashingEmbedder
+from bluerec.store.building import build_store
 from bluerec.store.store import Store
 
 runner = CliRunner()
@@ -83,6 +87,54 @@ def test_each_table_of_profiles_makes_a_version(world: Path, tmp_path: Path) -> 
         assert list(made.stale_users()) == []
 
 
+def test_empty_texts_are_named_and_cost_nobody_else_a_profile(world: Path, tmp_path: Path) -> None:
+    users = load_dataset(world).user_ids[:4]
+    tables = []
+    for number, empty in enumerate(users[:2]):
+        texts = [" " if user == empty else f"Likes chess, {number}." for user in users]
+        tables += ["--profiles", tmp_path / f"{number}.csv"]
+        pl.DataFrame({"user_id": users, "text": texts}).write_csv(tables[-1])
+    out = tmp_path / "store"
+    command = ["index", world, "--out", out, "--embedder", "hashing", *tables, "--only-profiled"]
+    result = runner.invoke(app, [*map(str, command)], catch_exceptions=False)
+    assert result.exit_code == 1
+    errors = " ".join(result.stderr.split())
+    assert f"user '{users[0]}': a profile needs a text" in errors
+    assert "2 users got no new profile" in errors
+    assert users[2] not in errors
+    with Store.open(out) as made:
+        assert [len(made.versions(user)) for user in users] == [1, 1, 2, 2]
+        assert len(made.history(users[0])) > 0
+    with pytest.raises(DataError, match=f"user '{users[0]}': a profile needs a text"):
+        build_store(
+            tmp_path / "other", load_dataset(world), HashingEmbedder(), EmbedderConfig(model="hashing"),
+            profiles=load_profiles(tables[1]),
+        )  # fmt: skip
+
+
+def test_a_refresh_names_whom_it_could_not_write_for(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(store) as opened:
+        users = list(opened.user_ids("", 3))
+    new = tmp_path / "new.csv"
+    pl.DataFrame({"user_id": users, "item_id": ["i0001"] * 3, "timestamp": [2**33] * 3}).write_csv(new)
+
+    def write(asked: Any) -> list[tuple[str, str]]:
+        if any(user == users[0] for user, _ in asked):
+            raise ModelError("status 400 for model 'm'")
+        return [("Likes chess.", "m") for _ in asked]
+
+    monkeypatch.setattr("bluerec.cli.refresh.make_writer", lambda *_, **__: write)
+    result = runner.invoke(app, ["refresh", str(store), str(new), "--json"], catch_exceptions=False)
+    done = json.loads(result.stdout)
+    assert (result.exit_code, done["n_rewritten"]) == (1, 2)
+    assert done["failed"] == {users[0]: "status 400 for model 'm'"}
+    assert f"user '{users[0]}': status 400" in " ".join(result.stderr.split())
+    result = runner.invoke(app, ["refresh", str(store)], catch_exceptions=False)
+    assert (result.exit_code, "0 profiles written" in result.stdout) == (1, True)
+
+
 def test_keys_are_made_listed_and_revoked(store: Path) -> None:
     made = run("key", store, "--scope", "user", "--user", "u0001")
     assert made["token"] not in (store / "keys.json").read_text()
@@ -133,6 +185,30 @@ def test_serve_answers_edits_and_ends_cleanly(served: tuple[httpx.Client, subpro
     assert not list(store.glob("*-wal"))
     assert "farming" not in errors
     assert f'"{user}"' not in errors
+
+
+def test_a_running_service_notices_keys_that_are_made_and_revoked(
+    served: tuple[httpx.Client, subprocess.Popen, Path],
+) -> None:
+    client, _, store = served
+    user = client.get("/users").json()[0]
+    made = run("key", store, "--scope", "reader")
+    headers = {"Authorization": f"Bearer {made['token']}"}
+
+    def wait_for(status: int) -> bool:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if client.get("/users", headers=headers).status_code == status:
+                return True
+            time.sleep(0.1)
+        return False
+
+    assert wait_for(200)
+    other = run("key", store, "--scope", "user", "--user", user)
+    assert runner.invoke(app, ["key", str(store), "--revoke", made["key_id"]]).exit_code == 0
+    assert client.delete(f"/users/{user}/profile").json()["keys_revoked"] == 1
+    assert run("key", store) == [], f"neither the key of {user} nor {other['key_id']} came back"
+    assert wait_for(401)
 
 
 def test_an_occupied_port_and_a_wrong_folder_are_named(

@@ -120,6 +120,9 @@ class MemoryStore:
 
     def enqueue(self, user_id: str) -> QueuedJob:
         with self.lock:
+            waiting = next((job for job in self.jobs(user_id) if job.state == "queued"), None)
+            if waiting:
+                return waiting
             job = QueuedJob(f"job-{len(self.queue) + 1}", user_id, "queued", 1.7e9)
             self.queue.append(job)
             return job

@@ -12,6 +12,7 @@ from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope, hash_token
 from bluerec.serving.limits import CONTENT_SECURITY_POLICY, Limits, RateLimiter
 from bluerec.serving.routes import render_context
+from bluerec.serving.timeline import LAST_TIME
 from serving.conftest import Served, headers_of
 from serving.memory_store import MemoryRecommender, build_memory_store
 
@@ -223,6 +224,54 @@ def test_a_full_queue_refuses_before_it_stores(served: Served) -> None:
     before = served.store.history("u0001")
     assert call(served, "POST", "/users/u0001/interactions", EVENT).status_code == 503
     assert served.store.history("u0001") == before
+
+
+def test_who_waits_already_is_not_refused_by_a_full_queue(served: Served) -> None:
+    service = served.client.app.state.service
+    served.client.app.state.service = replace(service, limits=Limits(max_queued=1))
+    waiting = served.store.enqueue("u0001")
+    answer = call(served, "POST", "/users/u0001/interactions", EVENT)
+    assert (answer.status_code, answer.json()["job_id"]) == (202, waiting.job_id)
+    assert served.store.n_open_jobs() == 1
+
+
+def test_a_time_in_milliseconds_is_refused_and_an_old_one_harms_no_page(served: Served) -> None:
+    for timestamp, status in ((LAST_TIME, 202), (LAST_TIME + 1, 422), (1_000_000_000_000, 422), (10**30, 422)):
+        body = {"interactions": [{"item_id": "i0007", "timestamp": timestamp}]}
+        answer = call(served, "POST", "/users/u0001/interactions", body)
+        assert answer.status_code == status, timestamp
+        if status == 422:
+            assert "timestamp: not_in_seconds" in answer.json()["error"]["message"]
+    served.store.add_interactions("u0002", [{"item_id": "i0007", "timestamp": 1_700_000_000_000}])
+    served.client.get(f"/studio/sign-in?token={served.token}")
+    for user in ("u0001", "u0002"):
+        page = served.client.get(f"/studio/users/{user}")
+        assert page.status_code == 200
+    assert "1700000000000" in page.text
+
+
+def test_keys_are_revoked_before_anything_is_deleted(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_after(user_id: str) -> dict[str, object]:
+        left = served.keys.keys()
+        assert [key.user_id for key in left] == [None, None], "the search would find the key's user"
+        raise StoreError("store.sqlite: the disk is full")
+
+    monkeypatch.setattr(served.store, "delete_user", fail_after)
+    answer = call(served, "DELETE", "/users/u0001/profile", headers=served.user)
+    assert answer.status_code == 503
+    assert "keys are revoked" in answer.json()["error"]["message"]
+    assert call(served, "GET", "/users/u0001/profile", headers=served.user).status_code == 401
+
+
+def test_a_receipt_that_is_not_complete_says_so_on_the_page(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.client.get(f"/studio/sign-in?token={served.token}")
+    receipt = {"versions_removed": 1, "texts_found": None, "search_failed": "TimeoutExpired; look yourself"}
+    own = {"Sec-Fetch-Site": "same-origin"}
+    for answer, said in ((receipt, "could not be searched"), ({"texts_found": 0}, "Nothing about u0001 is kept")):
+        monkeypatch.setattr(served.store, "delete_user", lambda user_id, answer=answer: answer)
+        page = served.client.post("/studio/users/u0001/delete", data={"confirm": "u0001"}, headers=own)
+        assert page.status_code == 200
+        assert said in page.text
 
 
 def test_a_thousand_users_see_only_themselves() -> None:

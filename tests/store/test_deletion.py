@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
+from bluerec.errors import StoreError
+from bluerec.serving.api import build_app
+from bluerec.serving.keys import KeyRing, Scope
+from bluerec.store import deletion
+from bluerec.store.database import Database
+from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from store.stores import EMBEDDER, make_store
 
@@ -77,6 +84,42 @@ def test_a_text_that_others_have_too_is_told_apart(store: Store) -> None:
     receipt = store.delete_user("first user")
     assert (receipt["texts_found"], receipt["texts_of_others"]) == (0, 1)
     assert store.profile("second user").text == "Likes games of chess."
+
+
+def test_a_search_that_fails_leaves_a_receipt_that_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_user(store, "gone")
+    monkeypatch.setattr(deletion, "_SCAN_SECONDS", 1e-9)
+    receipt = store.delete_user("canary-gone-end")
+    assert (receipt["versions_removed"], receipt["interactions_removed"]) == (12, 30)
+    assert (receipt["texts_found"], receipt["texts_of_others"], receipt["texts_searched"]) == (None, None, 0)
+    assert receipt["texts_not_searched"] > 0
+    assert receipt["search_failed"].startswith("TimeoutExpired")
+    assert store.profile("canary-gone-end") is None
+    assert files_with(store.folder, "canary-gone-end") == []
+
+
+def test_vectors_are_forgotten_whatever_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bool:
+        raise StoreError("the disk is full")
+
+    store.save_edit("u0001", "Only chess.")
+    assert len(store.embedder._cache) > 0
+    monkeypatch.setattr(Database, "compact", fail)
+    with pytest.raises(StoreError, match="full"):
+        store.delete_user("u0001")
+    assert len(store.embedder._cache) == 0
+
+
+def test_the_users_own_key_is_not_left_in_a_file(store: Store) -> None:
+    user = "a user with a long id"
+    store.save_edit(user, "Likes games of chess.")
+    keys = KeyRing.open(store.folder)
+    headers = {"Authorization": f"Bearer {keys.create(Scope.USER, user)[1]}"}
+    assert files_with(store.folder, user)
+    with TestClient(build_app(store, Recommender(store), keys, hosts=())) as client:
+        receipt = client.delete(f"/users/{user}/profile", headers=headers).json()
+    assert (receipt["texts_found"], receipt["keys_revoked"]) == (0, 1)
+    assert files_with(store.folder, user) == []
 
 
 def test_deletion_survives_opening_again(store: Store) -> None:

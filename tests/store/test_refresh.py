@@ -1,6 +1,8 @@
 """A refresh writes for whoever has a new history and for nobody else; a person's sentences outlive every one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -8,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bluerec.errors import DataError, StoreError
+from bluerec.errors import DataError, ModelError, StoreError, UnavailableError
+from bluerec.serving.timeline import LAST_TIME
+from bluerec.store.records import LAST_SECOND, StoredVersion
 from bluerec.store.refreshing import refresh_store
 from bluerec.store.sentences import join_sentences, merge_offer, split_sentences
-from bluerec.store.store import Store
+from bluerec.store.store import Store, merge_written
 from bluerec.types import Event
 from store.stores import EMBEDDER, make_store
 
@@ -123,6 +127,156 @@ def test_a_job_that_saw_an_older_history_leaves_the_user_to_a_refresh(store: Sto
     store.add_interactions("u0001", [{"item_id": "i0006", "timestamp": 2**33}])
     store.save_written("u0001", "Likes chess.", "model", job.job_id)
     assert list(store.stale_users()) == ["u0001"]
+
+
+class Slow(Writer):
+    """Something happens to the store while it writes."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+
+    def __call__(self, asked: Asked) -> list[tuple[str, str]]:
+        written = super().__call__(asked)
+        self.meanwhile()
+        return written
+
+
+def test_an_event_that_comes_while_a_batch_is_written_is_not_taken_for_seen(store: Store) -> None:
+    late = {"item_id": "i0006", "timestamp": 2**33}
+    n_events = len(store.history("u0001"))
+    refresh_store(store, Slow(lambda: store.add_interactions("u0001", [late])), new_events("u0001", "u0002"))
+    assert store.profile("u0001").text.startswith(f"Took {n_events + 1} things.")
+    assert list(store.stale_users()) == ["u0001"]
+    refresh_store(store, Writer())
+    assert store.profile("u0001").text.startswith(f"Took {n_events + 2} things.")
+    assert list(store.stale_users()) == []
+
+
+def test_an_event_that_comes_while_a_job_is_written_is_not_taken_for_seen(store: Store) -> None:
+    """As the worker of the service does it: take the job, read the history, write, save."""
+    store.add_interactions("u0001", [{"item_id": "i0005", "timestamp": 2**33}])
+    store.enqueue("u0001")
+    job = store.next_job()
+    events = store.history(job.user_id)
+    store.add_interactions("u0001", [{"item_id": "i0006", "timestamp": 2**33}])
+    waiting = store.enqueue("u0001")
+    store.save_written("u0001", f"Took {len(events)} things.", "model", job.job_id)
+    store.finish_job(job.job_id)
+    assert list(store.stale_users()) == ["u0001"]
+    assert store.next_job().job_id == waiting.job_id
+
+
+def test_who_is_deleted_while_a_batch_is_written_stays_so_and_stops_nobody(store: Store) -> None:
+    def replace_user() -> None:
+        store.delete_user("u0001")
+        store.save_edit("u0001", "I am new here.")  # the same id again: not the user whose history was read
+
+    done = refresh_store(store, Slow(replace_user), new_events("u0001", "u0002"))
+    assert (done.n_gone, done.n_rewritten, done.failed) == (1, 1, {})
+    assert [version.text for version in store.versions("u0001")] == ["I am new here."]
+    assert store.profile("u0002").writer == "counter"
+
+
+def test_a_refresh_closes_the_jobs_that_it_answers(store: Store) -> None:
+    """The queue of a service that leaves the writing to `refresh` does not fill up."""
+    for user in ("u0001", "u0002"):
+        store.add_interactions(user, [{"item_id": "i0005", "timestamp": 2**33}])
+        store.enqueue(user)
+    store.enqueue("u0003")  # an event that was known already: asked for, but there is nothing to write
+    store.next_job()  # left running by a process that died
+    assert refresh_store(store, Writer()).n_rewritten == 2
+    assert store.n_open_jobs() == 0
+    assert {job.state for job in store.jobs()} == {"done"}
+
+
+def test_the_late_text_of_a_job_that_a_refresh_has_answered_is_refused(store: Store) -> None:
+    store.add_interactions("u0001", [{"item_id": "i0005", "timestamp": 2**33}])
+    store.enqueue("u0001")
+    job = store.next_job()
+    refresh_store(store, Writer(), new_events("u0001", timestamp=2**33 + 1))
+    with pytest.raises(StoreError, match="no longer"):
+        store.save_written("u0001", "Likes chess.", "model", job.job_id)
+    store.finish_job(job.job_id, "GoneError")
+    assert [one.state for one in store.jobs("u0001")] == ["done"]
+    assert store.profile("u0001").writer == "counter"
+
+
+class Picky(Writer):
+    """Refuses some users, whoever else was asked for with them; writes nothing for others."""
+
+    def __init__(self, refused: Sequence[str] = (), empty: Sequence[str] = (), error: Exception | None = None) -> None:
+        super().__init__()
+        self.refused, self.empty = refused, empty
+        self.error = error or ModelError("status 400")
+
+    def __call__(self, asked: Asked) -> list[tuple[str, str]]:
+        if any(user in self.refused for user, _ in asked):
+            raise self.error
+        written = super().__call__(asked)
+        return [
+            ("\u200b" if user in self.empty else text, writer)
+            for (user, _), (text, writer) in zip(asked, written, strict=True)
+        ]
+
+
+def test_a_user_who_cannot_be_written_for_is_named_and_holds_up_nobody(store: Store) -> None:
+    users = [f"u{n:04d}" for n in range(5)]
+    store.enqueue("u0001")
+    done = refresh_store(store, Picky(refused=["u0001"], empty=["u0003"]), new_events(*users))
+    assert done.n_rewritten == 3
+    assert done.failed == {"u0001": "status 400", "u0003": "a profile needs a text; write at least a word"}
+    assert [store.profile(user).writer for user in users] == ["counter", "oracle", "counter", "oracle", "counter"]
+    assert [(job.state, job.error) for job in store.jobs("u0001")] == [("failed", "ModelError")]
+    assert store.n_open_jobs() == 0
+    store.add_interactions("u0007", [{"item_id": "i0005", "timestamp": 2**33}])
+    assert list(store.stale_users()) == ["u0007", "u0001", "u0003"], "whoever failed comes last"
+    assert refresh_store(store, Writer()).failed == {}
+    assert {job.state for job in store.jobs()} == {"done"}
+
+
+def test_what_fails_for_everybody_stops_the_refresh(store: Store) -> None:
+    users = [f"u{n:04d}" for n in range(8)]
+    writer = Picky(refused=users)
+    with pytest.raises(ModelError, match=r"none of the first 5 .* status 400"):
+        refresh_store(store, writer, new_events(*users))
+    assert list(store.stale_users()) == [*users[5:], *users[:5]]
+    absent = Picky(refused=["u0006"], error=UnavailableError("no answer"))
+    with pytest.raises(UnavailableError, match="no answer"):
+        refresh_store(store, absent)
+    assert (absent.users, len(store.stale_users())) == ([], 8)
+
+
+def test_times_that_are_not_in_seconds_are_refused_before_anything_is_added(store: Store) -> None:
+    before = read_all(store)
+    table = pl.concat([new_events("u0001"), new_events("u0002", timestamp=1_700_000_000_000)])
+    with pytest.raises(DataError, match=r"1 timestamps .* seconds"):
+        refresh_store(store, Writer(), table)
+    with pytest.raises(DataError, match="seconds"):
+        store.add_interactions("u0001", [{"item_id": "i0005", "timestamp": LAST_SECOND + 1}])
+    assert read_all(store) == before
+    assert refresh_store(store, Writer(), new_events("u0001", timestamp=LAST_SECOND)).n_events_added == 1
+
+
+def test_the_store_and_the_service_agree_on_the_last_second() -> None:
+    assert LAST_SECOND == LAST_TIME == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
+
+def made_of(sentences: Sequence[str], locked: Sequence[str]) -> StoredVersion:
+    return StoredVersion(3, " ".join(sentences), tuple(sentences), tuple(locked), "person", 1.7e9, True, "seen")
+
+
+def test_what_becomes_of_a_written_text() -> None:
+    first = merge_written(None, "Likes chess. Likes golf.", "model")
+    assert (first.version, first.text, first.writer, first.locked, first.offered) == (
+        1, "Likes chess. Likes golf.", "model", (), None,
+    )  # fmt: skip
+    mixed = made_of(["Only golf.", "Likes chess."], locked=["Only golf."])
+    after = merge_written(mixed, "Likes racing.", "model")
+    assert (after.version, after.sentences, after.locked) == (4, ("Only golf.", "Likes racing."), ("Only golf.",))
+    assert (after.edited, after.offered, after.writer) == (False, "Likes racing.", "model")
+    mine = made_of(["Only golf."], locked=["Only golf."])
+    assert merge_written(mine, "Likes racing.", "model") == replace(mine, offered="Likes racing.")
 
 
 WORDS = ["chess", "golf", "racing", "Dr.", "vs.", "farming", "no.1", "?"]

@@ -13,11 +13,12 @@ import typer
 
 from bluerec.cli import console
 from bluerec.cli.options import ExactUpToOption, JsonOption, OfflineOption
+from bluerec.cli.refresh import end_with_failures
 from bluerec.config import EmbedderConfig
 from bluerec.data.histories import split_examples
 from bluerec.data.profiles import load_profiles
 from bluerec.data.tables import Dataset, load_dataset
-from bluerec.errors import ConfigError
+from bluerec.errors import ConfigError, DataError
 from bluerec.store.building import build_store, rebuild_store
 from bluerec.store.search import EXACT_UP_TO
 from bluerec.store.store import Store
@@ -54,7 +55,8 @@ def index_command(
 
     Profiles of an untrained and of a trained model, as two tables, can be compared in the page of bluerec serve.
 
-    Users without a profile get one from bluerec refresh. Then: bluerec serve STORE.
+    Users without a profile get one from bluerec refresh. Then: bluerec serve STORE. Users whose text is empty are
+    named at the end, and the exit status is 1; the store is there with everybody else's.
     """
     if rebuild and (profiles or max_users or only_profiled):
         raise ConfigError("--rebuild keeps the store's users and profiles; leave out --profiles, --max-users and such")
@@ -65,6 +67,7 @@ def index_command(
     begin = time.perf_counter()
     dataset = load_dataset(directory)
     config = EmbedderConfig(model=embedder, instruction=instruction)
+    failed: dict[str, str] = {}
     loaded = load_embedder(config, offline=offline, announce=console.say)
     with console.progress("indexing") as progress:
         if rebuild:
@@ -75,11 +78,13 @@ def index_command(
             users = _choose_users(dataset, max_users, wanted)
             first = tables[0] if tables else None
             build_store(
-                out, dataset, loaded, config, users=users, profiles=first, exact_up_to=exact_up_to, progress=progress
-            )
+                out, dataset, loaded, config, users=users, profiles=first, exact_up_to=exact_up_to, progress=progress,
+                refuse=failed.__setitem__,
+            )  # fmt: skip
             for table in tables[1:]:
-                _add_versions(out, loaded, table, set(users), progress)
+                failed |= _add_versions(out, loaded, table, set(users), progress)
     _tell(out, begin, exact_up_to, offline, as_json)
+    end_with_failures(failed)
 
 
 def _tell(out: Path, begin: float, exact_up_to: int, offline: bool, as_json: bool) -> None:
@@ -108,14 +113,19 @@ def _tell(out: Path, begin: float, exact_up_to: int, offline: bool, as_json: boo
 
 def _add_versions(
     out: Path, embedder: Embedder, table: pl.DataFrame, users: set[str], progress: Callable[[int, int], None]
-) -> None:
-    """The texts of another table as the next version of each user's profile."""
+) -> dict[str, str]:
+    """The texts of another table as the next version of each user's profile; whose text cannot be one, and why."""
+    failed = {}
     latest = table.filter(pl.col("user_id").is_in(list(users))).sort("cutoff", maintain_order=True)
     rows = latest.unique("user_id", keep="last", maintain_order=True).select("user_id", "text", "writer").rows()
     with Store.open(out, embedder=embedder) as store:
         for number, (user, text, writer) in enumerate(rows, start=1):
-            store.save_written(user, text, writer)
+            try:
+                store.save_written(user, text, writer)
+            except DataError as error:
+                failed[user] = str(error)
             progress(number, len(rows))
+    return failed
 
 
 def _choose_users(dataset: Dataset, max_users: int | None, wanted: list[str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +15,10 @@ from bluerec.cli.generators import WRITER_HELP, EndpointOption, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import DataError
-from bluerec.store.refreshing import refresh_store
+from bluerec.store.refreshing import Refreshed, refresh_store
 from bluerec.store.store import Store
+
+_MOST_NAMED = 20
 
 
 def refresh_command(
@@ -35,6 +38,7 @@ def refresh_command(
     """Add new interactions, then write a profile for each user whose history it does not know yet.
 
     Run twice it changes nothing; killed, it goes on where it was. Sentences that a person wrote stay as they are.
+    Users whose profile cannot be written are named at the end, and the exit status is 1; the others have theirs.
     """
     table = _read_events(events) if events else None
     write = make_writer(writer, adapter, offline=offline, endpoint=endpoint)
@@ -42,8 +46,13 @@ def refresh_command(
         done = refresh_store(store, write, table, progress=progress)
     if as_json:
         console.print_json({"store": str(folder), **asdict(done)})
-        return
-    if table is not None:
+    else:
+        _tell(done, with_events=table is not None)
+    end_with_failures(done.failed)
+
+
+def _tell(done: Refreshed, *, with_events: bool) -> None:
+    if with_events:
         console.print_result(
             f"{done.n_events_added:,} new interactions, {done.n_events_known:,} known already, "
             f"{done.n_unknown_items:,} of items that the store does not have"
@@ -51,6 +60,19 @@ def refresh_command(
     console.print_result(
         f"{done.n_rewritten:,} profiles written, {done.n_offered:,} of them beside sentences that a person wrote"
     )
+    if done.n_gone:
+        console.print_result(f"{done.n_gone:,} users were deleted meanwhile")
+
+
+def end_with_failures(failed: Mapping[str, str]) -> None:
+    """Name the users who got no profile, with the reasons, and end with status 1 if there are any."""
+    if not failed:
+        return
+    for user, reason in list(failed.items())[:_MOST_NAMED]:
+        console.fail(f"user {user!r}: {reason}")
+    more = f", the first {_MOST_NAMED} of them named" if len(failed) > _MOST_NAMED else ""
+    console.fail(f"{len(failed):,} users got no new profile{more}; everybody else did")
+    raise typer.Exit(1)
 
 
 def _read_events(path: Path) -> pl.DataFrame:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from bluerec.errors import StoreError
 from bluerec.profiling.prompts import count_withheld
 from bluerec.serving.access import (
     PrincipalOf,
@@ -17,6 +19,7 @@ from bluerec.serving.access import (
     UserToWrite,
     fail,
 )
+from bluerec.serving.metrics import log
 from bluerec.serving.ports import ProfileVersion
 from bluerec.serving.schemas import (
     EXAMPLE_CONTEXT,
@@ -101,14 +104,28 @@ def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText) -> 
     responses=_example(EXAMPLE_RECEIPT),
 )
 def delete_profile(service: ServiceOf, user_id: UserToWrite) -> dict[str, Any]:
-    """Answers with a receipt of what was searched and removed."""
+    """Answers with a receipt of what was searched and removed.
+
+    Where the files could not be searched afterwards, the user is deleted all the same: `texts_found` is null then, and
+    `search_failed` says why.
+    """
     return delete_everything(service, user_id)
 
 
 def delete_everything(service: Service, user_id: str) -> dict[str, Any]:
-    """Remove a user from the store and revoke the keys that open only them; the receipt."""
-    receipt = dict(service.store.delete_user(user_id))
-    return {**receipt, "keys_revoked": service.keys.revoke_user(user_id)}
+    """Revoke the keys that open only this user, then remove the user from the store; the receipt.
+
+    The keys go first: they name the user, and no file that is searched afterwards may.
+    """
+    n_revoked = service.keys.revoke_user(user_id)
+    try:
+        receipt = dict(service.store.delete_user(user_id))
+    except StoreError as error:
+        log("a user was not deleted completely", level=logging.ERROR, exception=type(error).__name__)
+        raise fail(
+            503, "store", "the user's keys are revoked, but the store failed; delete again with a key of scope admin"
+        ) from error
+    return {**receipt, "keys_revoked": n_revoked}
 
 
 @router.get("/users/{user_id}/versions", summary="All versions of the profile, latest first")
@@ -139,7 +156,8 @@ def add_interactions(service: ServiceOf, user_id: UserToWrite, body: Interaction
     unknown = next((row.item_id for row in body.interactions if service.store.item(row.item_id) is None), None)
     if unknown is not None:
         raise fail(422, "unknown-item", "an item_id is not in the catalogue; index it first with: bluerec index")
-    if service.store.n_open_jobs() >= service.limits.max_queued:
+    waits_already = any(job.state == "queued" for job in service.store.jobs(user_id))
+    if not waits_already and service.store.n_open_jobs() >= service.limits.max_queued:
         raise fail(503, "queue-full", "too many profiles wait to be written; try again later", 30)
     service.store.add_interactions(user_id, [row.model_dump() for row in body.interactions])
     return show_job(service.store.enqueue(user_id))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from bluerec.serving.ports import Job, ProfileVersion, Reasoned
+from bluerec.serving.timeline import LAST_TIME
 from bluerec.types import Item
 
 MAX_ID_CHARACTERS = 256
@@ -45,8 +47,17 @@ def _check_text(text: str) -> str:
     return text
 
 
+def _check_seconds(timestamp: int) -> int:
+    if timestamp > LAST_TIME:
+        # The answer names the type of an error and nothing else.
+        raise PydanticCustomError("not_in_seconds", "a time in Unix seconds; this is beyond the year 9999")
+    return timestamp
+
+
 Text = Annotated[str, Field(min_length=1, max_length=MAX_PROFILE_CHARACTERS), AfterValidator(_check_text)]
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS), AfterValidator(_check_text)]
+
+Seconds = Annotated[int, Field(ge=0, json_schema_extra={"maximum": LAST_TIME}), AfterValidator(_check_seconds)]
 
 
 class Strict(BaseModel):
@@ -68,10 +79,10 @@ class RevertTo(Strict):
 
 
 class InteractionIn(Strict):
-    """One new event; `timestamp` in Unix seconds."""
+    """One new event."""
 
     item_id: Identifier = Field(examples=["i0007"])
-    timestamp: int = Field(ge=0, le=2**40, examples=[1_700_000_000])
+    timestamp: Seconds = Field(description="Unix seconds, not milliseconds.", examples=[1_700_000_000])
     rating: float | None = Field(default=None, ge=-1e6, le=1e6, examples=[5.0], allow_inf_nan=False)
     review_title: str | None = Field(default=None, max_length=1_000)
     review_text: str | None = Field(default=None, max_length=20_000)

@@ -29,6 +29,7 @@ from bluerec.serving.access import (
 from bluerec.serving.keys import Principal, Scope
 from bluerec.serving.routes import delete_everything, require_profile, revert_to, save_text
 from bluerec.serving.schemas import Text
+from bluerec.serving.timeline import show_day
 from bluerec.serving.views import (
     build_comparison,
     build_free_reading,
@@ -43,13 +44,6 @@ WEB_FOLDER = Path(__file__).parent / "web"
 N_LISTED = 60
 _AT_ONCE = 303
 _SAFE_SITES = ("same-origin", "none")
-
-
-def _show_day(seconds: float) -> str:
-    """A date for people; positions, which are no times, stay numbers."""
-    if seconds < 100_000_000:
-        return f"{seconds:g}"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y")
 
 
 def _show_moment(seconds: float) -> str:
@@ -74,7 +68,7 @@ templates = Environment(
     lstrip_blocks=True,
 )
 templates.filters.update(
-    day=_show_day, moment=_show_moment, in_path=_quote_id, name=name_item, about=describe_item, letter=_letter
+    day=show_day, moment=_show_moment, in_path=_quote_id, name=name_item, about=describe_item, letter=_letter
 )
 router = APIRouter(prefix="/studio", include_in_schema=False)
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from bluerec.types import Event
 
 WIDTH, HEIGHT, MARGIN = 1000, 84, 14
-# Earlier numbers are positions in a sequence and no times.
+# Earlier numbers are positions in a sequence and no times; later ones are beyond the year 9999, no calendar has them.
 FIRST_TIME = 100_000_000
+LAST_TIME = 253_402_300_799
 _STEP = 13
 _HIGHEST = 4
 _MOST_TICKS = 9
@@ -61,13 +62,23 @@ def build_timeline(events: Sequence[Event]) -> Timeline:
     return Timeline(dots, _find_years(first, last, room) if first >= FIRST_TIME else ())
 
 
+def show_day(seconds: float) -> str:
+    """A date for people; what is no time stays a number."""
+    if not FIRST_TIME <= seconds <= LAST_TIME:
+        return f"{seconds:.15g}"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y")
+
+
 def _label(event: Event) -> str:
     time, title = event.interaction.timestamp, event.item.title or "untitled item"
-    return f"{datetime.fromtimestamp(time, UTC):%-d %b %Y}: {title}" if time >= FIRST_TIME else title
+    return f"{show_day(time)}: {title}" if FIRST_TIME <= time <= LAST_TIME else title
 
 
 def _find_years(first: float, last: float, room: float) -> list[Tick]:
-    years = range(datetime.fromtimestamp(first, UTC).year + 1, datetime.fromtimestamp(last, UTC).year + 1)
+    if first > LAST_TIME:
+        return []
+    latest = datetime.fromtimestamp(min(last, LAST_TIME), UTC).year
+    years = range(datetime.fromtimestamp(first, UTC).year + 1, latest + 1)
     every = -(-len(years) // _MOST_TICKS) or 1
     span = last - first or 1.0
     return [

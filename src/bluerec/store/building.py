@@ -48,6 +48,8 @@ from bluerec.store.transactions import (
 from bluerec.types import Embedder, Float32Array, Interaction
 
 Tell = Callable[[int, int], None]
+# Is told of a user and of why the text that came for them could not be taken.
+Refuse = Callable[[str, str], None]
 _USERS_AT_ONCE = 256
 
 
@@ -62,13 +64,15 @@ def build_store(
     item_vectors: Float32Array | None = None,
     exact_up_to: int = EXACT_UP_TO,
     progress: Tell | None = None,
+    refuse: Refuse | None = None,
 ) -> Path:
     """Make a store in a new or empty folder: the catalogue, the whole histories of `users` (all), their profiles.
 
     `profiles` is a profile table; of several for a user the one with the latest cutoff counts. `config` is how the
     embedder is loaded again, `item_vectors` (n_items, dimension) spares embedding. A catalogue of more than
-    `exact_up_to` items gets an index. The folder appears when it is whole. Raises `ConfigError` where it holds
-    something, `MissingExtraError` where an index is needed and faiss is not installed.
+    `exact_up_to` items gets an index. The folder appears when it is whole. A user whose text is empty is told to
+    `refuse` and has no profile. Raises `DataError` for one where nobody is to be told, `ConfigError` where the folder
+    holds something, `MissingExtraError` where an index is needed and faiss is not installed.
     """
     out = Path(out)
     is_indexed = needs_index(dataset.n_items, exact_up_to)
@@ -87,7 +91,7 @@ def build_store(
         finally:
             database.close()
         with Store.open(partial, embedder=embedder) as store:
-            _fill(store, dataset, users, profiles, progress)
+            _fill(store, dataset, users, _latest_profiles(profiles), progress, refuse)
         if is_indexed:
             reindex_store(partial, exact_up_to=exact_up_to, embedder=embedder)
         if out.exists():
@@ -197,21 +201,21 @@ def _fill(
     store: Store,
     dataset: Dataset,
     users: Sequence[str] | None,
-    profiles: pl.DataFrame | None,
+    texts: Mapping[str, tuple[str, str]],
     progress: Tell | None,
+    refuse: Refuse | None,
 ) -> None:
     wanted = list(users) if users is not None else dataset.user_ids
     unknown = next((user for user in wanted if user not in dataset.user_row_of), None)
     if unknown is not None:
         raise DataError(f"user {unknown!r} is not in the prepared folder; choose others")
-    texts = _latest_profiles(profiles)
     reviews = _find_reviews(dataset, wanted)
     for start in range(0, len(wanted), _USERS_AT_ONCE):
         part = wanted[start : start + _USERS_AT_ONCE]
-        versions = [_make_version(texts[user]) for user in part if user in texts]
-        sentences = [sentence for version in versions for sentence in version.sentences]
-        found = _split_vectors(store.embed_sentences(sentences), [len(version.sentences) for version in versions])
-        made = dict(zip([user for user in part if user in texts], versions, strict=True))
+        made = _make_versions({user: texts[user][0] for user in part if user in texts}, refuse)
+        sentences = [sentence for version in made.values() for sentence in version.sentences]
+        lengths = [len(version.sentences) for version in made.values()]
+        found = _split_vectors(store.embed_sentences(sentences), lengths)
         with store.writing() as writer:
             for user in part:
                 user_row, _ = add_user(writer, user)
@@ -232,9 +236,19 @@ def _latest_profiles(profiles: pl.DataFrame | None) -> dict[str, tuple[str, str]
     return {user: (text, writer) for user, text, writer in latest.select("user_id", "text", "writer").iter_rows()}
 
 
-def _make_version(profile: tuple[str, str]) -> StoredVersion:
-    text = accept_written(profile[0])
-    return next_version(None, text, split_sentences(text), ())
+def _make_versions(texts: Mapping[str, str], refuse: Refuse | None) -> dict[str, StoredVersion]:
+    """A first version for each user, in the order of the users, without those whose text is empty."""
+    made = {}
+    for user, written in texts.items():
+        try:
+            text = accept_written(written)
+        except DataError as error:
+            if refuse is None:
+                raise DataError(f"user {user!r}: {error}") from error
+            refuse(user, str(error))
+        else:
+            made[user] = next_version(None, text, split_sentences(text), ())
+    return made
 
 
 def _split_vectors(found: SentenceVectors, lengths: Sequence[int]) -> Iterator[SentenceVectors]:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from bluerec.store.database import Database
 from bluerec.store.records import JOB_COLUMNS, StoredJob
+from bluerec.store.transactions import NO_HISTORY, find_user
 
-OPEN_STATES = ("queued", "running")
 _FROM = f"SELECT {JOB_COLUMNS} FROM jobs JOIN users USING (user_row)"
 
 
@@ -54,10 +54,31 @@ class JobQueue:
             return StoredJob(*writer.execute(f"{_FROM} WHERE job_row = ?", oldest).fetchone())
 
     def finish(self, job_id: str, error: str | None) -> None:
-        """Close a job; one whose user was deleted meanwhile is no longer there."""
+        """Close a job; one that others have closed stays as it is, one of a user who was deleted is not there."""
         with self._database.writing() as writer:
-            state = "failed" if error else "done"
-            writer.execute("UPDATE jobs SET state = ?, error = ? WHERE job_id = ?", (state, error, job_id))
+            self._finish(writer, job_id, error)
+
+    def _finish(self, writer: sqlite3.Connection, job_id: str, error: str | None) -> None:
+        asked = "UPDATE jobs SET state = ?, error = ? WHERE job_id = ? AND state IN ('queued', 'running')"
+        writer.execute(asked, ("failed" if error else "done", error, job_id))
+
+    def fail_user(self, user_id: str, error: str) -> None:
+        """The job that waits for a user has failed; where none waits, it is made for that."""
+        with self._database.writing() as writer:
+            user_row = find_user(writer, user_id)
+            if user_row >= 0:
+                self._finish(writer, self.add(writer, user_row).job_id, error)
+
+    def close_answered(self) -> None:
+        """Close the jobs of users whose profile has seen their history, or who have none: nothing is left to do."""
+        with self._database.writing() as writer:
+            writer.execute(
+                "UPDATE jobs SET state = 'done', error = NULL WHERE state != 'done' AND EXISTS (SELECT 1 FROM users "
+                "WHERE users.user_row = jobs.user_row AND (users.history_digest = ? OR users.history_digest = ("
+                "SELECT history_digest FROM versions WHERE versions.user_row = users.user_row "
+                "ORDER BY version DESC LIMIT 1)))",
+                (NO_HISTORY,),
+            )
 
     def list(self, user_id: str | None = None) -> Sequence[StoredJob]:
         """Jobs, oldest first, of one user or of all."""

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from bluerec.errors import DataError
+from bluerec.store.records import UserView
 from bluerec.store.search import NOTHING, BoolArray, Found, search_near
 from bluerec.store.sentences import clean_text, join_sentences, quote_title, read_sentence, split_sentences
-from bluerec.store.store import Store, UserView
+from bluerec.store.store import Store
 from bluerec.types import Embedder, Float32Array, IntArray, Item, TextKind
 
 N_EVIDENCE = 2

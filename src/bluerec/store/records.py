@@ -20,6 +20,9 @@ EVENT_COLUMNS = "user_row, item_row, timestamp, rating, review_title, review_tex
 VECTOR_COLUMNS = "user_row, place, vector, near_rows, near_scores, checksum"
 JOB_COLUMNS = "job_id, user_id, state, created_at, error, jobs.history_digest"
 
+# The end of the year 9999 in Unix seconds: no date is later, and what is larger was meant as milliseconds.
+LAST_SECOND = 253_402_300_799
+
 
 class Damaged(ValueError):
     """A row whose content is not what was written."""
@@ -45,6 +48,19 @@ class StoredVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownHistory:
+    """A user's events at one moment, oldest first.
+
+    `user_row` is never given to a second user, not even to one of the same id: a text that was written from these
+    events cannot come to somebody else. `digest` tells later whether the history is still the same.
+    """
+
+    user_row: int
+    digest: str
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredJob:
     """A profile that is to be written; `state` is queued, running, done or failed."""
 
@@ -63,6 +79,15 @@ class SentenceVectors:
     vectors: Float32Array  # (n_sentences, dimension)
     near_rows: IntArray  # (n_sentences, n_near)
     near_scores: Float32Array  # (n_sentences, n_near)
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """What a list of a user is made of, all of one moment."""
+
+    profile: StoredVersion | None
+    vectors: SentenceVectors
+    item_rows: IntArray  # (n_events,) of the history, oldest first
 
 
 def pack_version(user_row: int, made: StoredVersion) -> tuple[Any, ...]:

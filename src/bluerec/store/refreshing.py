@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from bluerec.data.tables import INTERACTIONS_SCHEMA
-from bluerec.errors import DataError
+from bluerec.errors import BluerecError, DataError, ModelError, UnavailableError
+from bluerec.store.records import LAST_SECOND, KnownHistory
 from bluerec.store.store import Store
-from bluerec.store.transactions import clean_row
+from bluerec.store.transactions import GoneError, clean_row
 from bluerec.types import Event, Interaction
 
 # From a user's events, oldest first, to a text and the name of what wrote it: many users at once.
 WriteMany = Callable[[Sequence[tuple[str, Sequence[Event]]]], Sequence[tuple[str, str]]]
 Tell = Callable[[int, int], None]
+_Asked = tuple[str, KnownHistory]
 _USERS_AT_ONCE = 64
+# So many failures before the first success are no matter of single users: a wrong model or key fails for everybody.
+_MOST_FAILURES_FIRST = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refreshed:
-    """What a refresh did. `n_offered` of the users wrote sentences of their own, which were kept."""
+    """What a refresh did.
 
-    n_events_added: int
-    n_events_known: int
-    n_unknown_items: int
-    n_rewritten: int
-    n_offered: int
+    `n_offered` of the users written for have sentences of their own, which were kept. `n_gone` were deleted while
+    their profile was being written. `failed` could not be written for, each with the reason.
+    """
+
+    n_events_added: int = 0
+    n_events_known: int = 0
+    n_unknown_items: int = 0
+    n_rewritten: int = 0
+    n_offered: int = 0
+    n_gone: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def refresh_store(
@@ -36,23 +46,70 @@ def refresh_store(
     """Add new events (columns of the canonical interactions) and write a profile for whoever needs one.
 
     A killed refresh goes on where it was; one without new events changes nothing. Events of items that are not in
-    the catalogue are left out and counted.
+    the catalogue are left out and counted. Jobs of the queue that are answered by this, or were before, are closed.
+
+    A user whose profile cannot be written is named in the result, and comes last the next time. Raises
+    `UnavailableError` where the writer does not answer at present, `ModelError` where it fails for everybody; what was
+    written until then is kept.
     """
-    n_added, n_known, n_unknown = _add(store, events) if events is not None else (0, 0, 0)
+    done = Refreshed(*_add(store, events)) if events is not None else Refreshed()
     waiting = list(store.stale_users())
-    n_offered = 0
+    store.close_answered_jobs()
     for start in range(0, len(waiting), _USERS_AT_ONCE):
         if progress:
             progress(start, len(waiting))
-        part = waiting[start : start + _USERS_AT_ONCE]
-        written = write([(user, store.history(user)) for user in part])
-        if len(written) != len(part):
-            raise DataError(f"the writer returned {len(written)} texts for {len(part)} users; nothing of them was kept")
-        for user, (text, writer) in zip(part, written, strict=True):
-            n_offered += store.save_written(user, text, writer).offered is not None
+        asked = [(user, store.load_history(user)) for user in waiting[start : start + _USERS_AT_ONCE]]
+        there = [one for one in asked if one[1].events]  # the others were deleted meanwhile
+        done.n_gone += len(asked) - len(there)
+        for one, written in _write(write, there):
+            _keep(store, one, written, done)
+        store.close_answered_jobs()
     if progress:
         progress(len(waiting), len(waiting))
-    return Refreshed(n_added, n_known, n_unknown, len(waiting), n_offered)
+    return done
+
+
+def _write(write: WriteMany, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, tuple[str, str] | BluerecError]]:
+    """What was written for each, or why it was not: where a writer refuses several together, each is tried alone."""
+    if not asked:
+        return
+    try:
+        written = write([(user, known.events) for user, known in asked])
+    except UnavailableError:
+        raise
+    except (DataError, ModelError) as error:
+        if len(asked) == 1:
+            yield asked[0], error
+            return
+        written = None
+    if written is None:
+        for one in asked:
+            yield from _write(write, [one])
+    elif len(written) != len(asked):
+        raise DataError(f"the writer returned {len(written)} texts for {len(asked)} users; nothing of them was kept")
+    else:
+        yield from zip(asked, written, strict=True)
+
+
+def _keep(store: Store, asked: _Asked, written: tuple[str, str] | BluerecError, done: Refreshed) -> None:
+    user, known = asked
+    try:
+        if isinstance(written, BluerecError):
+            raise written
+        text, writer = written
+        made = store.save_written(user, text, writer, known=known)
+    except GoneError:
+        done.n_gone += 1
+    except (DataError, ModelError) as error:
+        store.note_failure(user, type(error).__name__)
+        done.failed[user] = str(error)
+        if not done.n_rewritten and len(done.failed) >= _MOST_FAILURES_FIRST:
+            raise ModelError(
+                f"none of the first {len(done.failed)} profiles could be written, the last because: {error}"
+            ) from error
+    else:
+        done.n_rewritten += 1
+        done.n_offered += made.offered is not None
 
 
 def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
@@ -64,6 +121,12 @@ def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
     empty = sum(table[name].null_count() for name in ("user_id", "item_id", "timestamp"))
     if empty:
         raise DataError(f"new interactions: {empty} empty user_id, item_id or timestamp; run: bluerec prepare")
+    n_late = int((table["timestamp"] > LAST_SECOND).sum())
+    if n_late:
+        raise DataError(
+            f"new interactions: {n_late} timestamps are beyond the year 9999; give Unix seconds, not milliseconds, "
+            "or run: bluerec prepare"
+        )
     known = store.catalogue.rows_of(table["item_id"].unique().to_list())
     usable = table.filter(pl.col("item_id").is_in(list(known)))
     n_added = 0

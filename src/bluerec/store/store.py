@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bluerec.errors import BluerecError, DataError, StoreError
+from bluerec.errors import BluerecError, StoreError
+from bluerec.store import queries
 from bluerec.store.catalogue import Catalogue, load_vectors
 from bluerec.store.database import Database
 from bluerec.store.deletion import delete_user
@@ -23,13 +24,12 @@ from bluerec.store.embedding import BoundEmbedder, bind_embedder
 from bluerec.store.index import SearchFacts, open_search
 from bluerec.store.jobs import JobQueue
 from bluerec.store.records import (
-    EVENT_COLUMNS,
-    VECTOR_COLUMNS,
-    VERSION_COLUMNS,
     Damaged,
+    KnownHistory,
     SentenceVectors,
     StoredJob,
     StoredVersion,
+    UserView,
     pack_event,
     unpack_event,
     unpack_vectors,
@@ -37,10 +37,10 @@ from bluerec.store.records import (
 )
 from bluerec.store.sentences import find_locked, join_sentences, merge_offer, read_sentence, split_sentences
 from bluerec.store.transactions import (
-    NO_HISTORY,
     accept_written,
     add_user,
     append_version,
+    check_events,
     clean_row,
     find_user,
     insert_events,
@@ -52,18 +52,9 @@ from bluerec.store.transactions import (
     update_digest,
     written_by,
 )
-from bluerec.types import Embedder, Event, IntArray, Interaction, Item
+from bluerec.types import Embedder, Event, Interaction, Item
 
 PERSON = "person"
-
-
-@dataclass(frozen=True, slots=True)
-class UserView:
-    """What a list of a user is made of, all of one moment."""
-
-    profile: StoredVersion | None
-    vectors: SentenceVectors
-    item_rows: IntArray  # (n_events,) of the history, oldest first
 
 
 class Store:
@@ -101,16 +92,13 @@ class Store:
             raise
         store = cls(folder, database, Catalogue(database, vectors, search), bound)
         store.search_facts = searched
-        if embedder is not None:
-            store._check_embedder()
-        return store
-
-    def _check_embedder(self) -> None:
         try:
-            self.embedder.warm()
+            if embedder is not None:
+                bound.warm()
         except StoreError:
-            self.close()
+            store.close()
             raise
+        return store
 
     def close(self) -> None:
         self._database.close()
@@ -137,8 +125,7 @@ class Store:
     def versions(self, user_id: str) -> Sequence[StoredVersion]:
         """All versions, oldest first."""
         with self._database.reading() as reader:
-            asked = f"SELECT {VERSION_COLUMNS} FROM versions WHERE user_row = ? ORDER BY version"
-            rows = reader.execute(asked, (find_user(reader, user_id),)).fetchall()
+            rows = queries.find_versions(reader, user_id)
         return [self._unpack(row) for row in rows]
 
     def save_edit(self, user_id: str, text: str) -> StoredVersion:
@@ -158,44 +145,39 @@ class Store:
             append_version(writer, user_row, made, vectors)
         return made
 
-    def save_written(self, user_id: str, text: str, writer: str, job_id: str | None = None) -> StoredVersion:
+    def save_written(
+        self, user_id: str, text: str, writer: str, job_id: str | None = None, *, known: KnownHistory | None = None
+    ) -> StoredVersion:
         """What a writer wrote: the latest version, in which locked sentences stay as they are.
 
         Where a person wrote the whole profile it does not change, and the text is kept beside it as `offered`.
-        With `job_id` the job must still be there: the text of a user who was deleted meanwhile is refused with
-        `StoreError`, and the history counts as seen that was there when the job was taken.
+        As seen counts the history `known`, or with `job_id` the one that was there when the job was taken: what came
+        since makes the user stale. Raises `GoneError` where that user was deleted meanwhile, or that job closed.
         """
         text = accept_written(text)
-        last = self.profile(user_id)
         while True:
-            offered = split_sentences(text)
-            sentences = merge_offer(last.sentences, last.locked, offered) if last else offered
-            vectors = self.embed_sentences(sentences or ())
+            last = self.profile(user_id)
+            made = merge_written(last, text, writer)
+            is_new = last is None or made.version > last.version
+            vectors = self.embed_sentences(made.sentences if is_new else ())
             with self._database.writing() as connection:
-                now = self._latest(connection, user_id)
-                if now != last:  # somebody edited while the vectors were made
-                    last = now
-                    continue
-                user_row, history_digest = seen_history(connection, user_id, job_id)
-                if last and sentences is None:
-                    made = replace(last, offered=text, history_digest=history_digest)
+                if self._latest(connection, user_id) != last:
+                    continue  # somebody edited while the vectors were made
+                user_row, history_digest = seen_history(connection, user_id, job_id, known)
+                made = replace(made, history_digest=history_digest)
+                if is_new:
+                    append_version(connection, user_row, made, vectors)
+                else:
                     replace_version(connection, user_row, made)
-                    return made
-                kept = [sentence for sentence in sentences or () if last and sentence in last.locked]
-                joined = join_sentences(sentences or ()) if kept else text
-                made = written_by(next_version(last, joined, sentences or (), kept), writer, history_digest)
-                made = replace(made, offered=text if kept else None)
-                append_version(connection, user_row, made, vectors)
                 return made
 
     def revert(self, user_id: str, version: int) -> StoredVersion:
         """An earlier version as the latest one, with the sentences that were locked in it. `StoreError` if unknown."""
         with self._database.reading() as reader:
-            asked = f"SELECT {VERSION_COLUMNS} FROM versions WHERE user_row = ? AND version = ?"
-            row = reader.execute(asked, (find_user(reader, user_id), version)).fetchone()
-        if row is None:
+            rows = queries.find_versions(reader, user_id, version)
+        if not rows:
             raise StoreError(f"user {user_id!r} has no version {version}; see the versions of the profile")
-        old = self._unpack(row)
+        old = self._unpack(rows[0])
         vectors = self.embed_sentences(old.sentences)
         with self._database.writing() as writer:
             last = self._latest(writer, user_id)
@@ -215,26 +197,23 @@ class Store:
     def view(self, user_id: str) -> UserView:
         """The latest profile with its vectors, and the items of the history, in one snapshot."""
         with self._database.reading() as reader:
-            user_row = find_user(reader, user_id)
             profile = self._latest(reader, user_id)
-            asked = f"SELECT {VECTOR_COLUMNS} FROM sentence_vectors WHERE user_row = ? ORDER BY place"
-            rows = reader.execute(asked, (user_row,)).fetchall()
-            asked = "SELECT item_row FROM interactions WHERE user_row = ? ORDER BY timestamp, item_row"
-            taken = reader.execute(asked, (user_row,)).fetchall()
+            rows, taken = queries.find_vectors(reader, user_id), queries.find_taken(reader, user_id)
         if profile is not None and len(rows) != len(profile.sentences):
             raise self._database.damaged("sentence_vectors: not as many as sentences")
         try:
             vectors = unpack_vectors(rows, self.embedder.dimension, self.catalogue.n_items)
         except Damaged as error:
             raise self._database.damaged(str(error)) from error
-        return UserView(profile, vectors, np.array([row for (row,) in taken], dtype=np.int64))
+        return UserView(profile, vectors, np.array(taken, dtype=np.int64))
 
     # Histories
 
     def add_interactions(self, user_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
         """Add events (item_id, timestamp, and rating, review_title, review_text if known); how many were new.
 
-        An event of the same item at the same second is the same event. Raises `DataError` for an unknown item.
+        An event of the same item at the same second is the same event. Raises `DataError` for an unknown item, and for
+        a timestamp that is not in seconds.
         """
         events = [Interaction(user_id=user_id, **clean_row(row)) for row in rows]
         return self.add_events(user_id, events)
@@ -242,9 +221,7 @@ class Store:
     def add_events(self, user_id: str, events: Sequence[Interaction]) -> int:
         """The same for dataclasses; all of one user."""
         item_rows = self.catalogue.rows_of(event.item_id for event in events)
-        unknown = next((event.item_id for event in events if event.item_id not in item_rows), None)
-        if unknown is not None:
-            raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
+        check_events(events, item_rows)
         with self._database.writing() as writer:
             user_row, _ = add_user(writer, user_id)
             packed = [pack_event(user_row, item_rows[event.item_id], event) for event in events]
@@ -255,42 +232,41 @@ class Store:
 
     def history(self, user_id: str) -> Sequence[Event]:
         """The user's events, oldest first."""
+        return self.load_history(user_id).events
+
+    def load_history(self, user_id: str) -> KnownHistory:
+        """The user's events with what tells later, when a text was made of them, whose they were and which."""
         with self._database.reading() as reader:
-            asked = f"SELECT {EVENT_COLUMNS} FROM interactions WHERE user_row = ? ORDER BY timestamp, item_row"
-            rows = reader.execute(asked, (find_user(reader, user_id),)).fetchall()
+            user_row, digest, rows = queries.find_history(reader, user_id)
         items = self.catalogue.items_at([row[1] for row in rows])
         try:
-            return [unpack_event(row, user_id, item) for row, item in zip(rows, items, strict=True)]
+            events = [unpack_event(row, user_id, item) for row, item in zip(rows, items, strict=True)]
         except Damaged as error:
             raise self._database.damaged(str(error)) from error
+        return KnownHistory(user_row, digest, events)
 
     def stale_users(self) -> Sequence[str]:
-        """Users with a history that their latest profile has not seen, or without a profile; in order of their ids."""
-        asked = (
-            "SELECT user_id FROM users WHERE history_digest != ? AND history_digest IS NOT (SELECT history_digest FROM "
-            "versions WHERE versions.user_row = users.user_row ORDER BY version DESC LIMIT 1) ORDER BY user_id"
-        )
+        """Users with a history that their latest profile has not seen, or without a profile.
+
+        In order of their ids, those whose last try failed at the end.
+        """
         with self._database.reading() as reader:
-            return [user_id for (user_id,) in reader.execute(asked, (NO_HISTORY,)).fetchall()]
+            return queries.find_stale(reader)
 
     def user_ids(self, prefix: str, limit: int) -> Sequence[str]:
         """Users with a profile whose ids begin with `prefix`, in order, at most `limit`."""
-        asked = (
-            "SELECT user_id FROM users WHERE user_id >= ?1 AND substr(user_id, 1, length(?1)) = ?1 "
-            "AND EXISTS (SELECT 1 FROM versions WHERE versions.user_row = users.user_row) ORDER BY user_id LIMIT ?2"
-        )
         with self._database.reading() as reader:
-            return [user_id for (user_id,) in reader.execute(asked, (prefix, limit)).fetchall()]
+            return queries.find_users(reader, prefix, limit)
 
     def count_users(self) -> int:
         """How many users there are, with a profile or without."""
         with self._database.reading() as reader:
-            return int(reader.execute("SELECT count(*) FROM users").fetchone()[0])
+            return queries.count_users(reader)
 
     def count_profiles(self) -> int:
         """How many users have a profile."""
         with self._database.reading() as reader:
-            return int(reader.execute("SELECT count(DISTINCT user_row) FROM versions").fetchone()[0])
+            return queries.count_profiles(reader)
 
     def item(self, item_id: str) -> Item | None:
         """An item of the catalogue, or None."""
@@ -300,9 +276,10 @@ class Store:
 
     def delete_user(self, user_id: str) -> Mapping[str, Any]:
         """Remove everything of a user from every file; a receipt of what was removed and what was searched for it."""
-        receipt = delete_user(self._database, self.folder, user_id)
-        self.embedder.forget()
-        return receipt
+        try:
+            return delete_user(self._database, self.folder, user_id)
+        finally:
+            self.embedder.forget()  # whatever failed, no vector of the user's sentences stays in memory
 
     def export_user(self, user_id: str) -> Mapping[str, Any]:
         """Everything that is kept about a user, as plain data."""
@@ -329,6 +306,14 @@ class Store:
         """Close a job as done, or as failed with the name of the error."""
         self._queue.finish(job_id, error)
 
+    def close_answered_jobs(self) -> None:
+        """Close the jobs of users whose profile has seen their history already, whoever wrote it."""
+        self._queue.close_answered()
+
+    def note_failure(self, user_id: str, error: str) -> None:
+        """Remember that a profile could not be written: the user's job has failed, and other users come first."""
+        self._queue.fail_user(user_id, error)
+
     def jobs(self, user_id: str | None = None) -> Sequence[StoredJob]:
         """Jobs, oldest first, of one user or of all."""
         return self._queue.list(user_id)
@@ -338,8 +323,7 @@ class Store:
         return self._queue.count_open()
 
     def _latest(self, connection: sqlite3.Connection, user_id: str) -> StoredVersion | None:
-        asked = f"SELECT {VERSION_COLUMNS} FROM versions WHERE user_row = ? ORDER BY version DESC LIMIT 1"
-        row = connection.execute(asked, (find_user(connection, user_id),)).fetchone()
+        row = queries.find_latest(connection, user_id)
         return self._unpack(row) if row else None
 
     def _unpack(self, row: Sequence[Any]) -> StoredVersion:
@@ -347,3 +331,18 @@ class Store:
             return unpack_version(row)
         except Damaged as error:
             raise self._database.damaged(str(error)) from error
+
+
+def merge_written(last: StoredVersion | None, text: str, writer: str) -> StoredVersion:
+    """The version after `last` when a writer has written `text`, as yet without the history that it was written from.
+
+    Where a person wrote all of `last` it is `last` itself, under the same number, with the text beside it.
+    """
+    offered = split_sentences(text)
+    sentences = merge_offer(last.sentences, last.locked, offered) if last else offered
+    if last and sentences is None:
+        return replace(last, offered=text)
+    sentences = sentences or []
+    kept = [sentence for sentence in sentences if last and sentence in last.locked]
+    made = next_version(last, join_sentences(sentences) if kept else text, sentences, kept)
+    return replace(made, writer=writer, offered=text if kept else None)

@@ -12,13 +12,24 @@ from typing import Any
 from bluerec.data.personal_data import strip_personal_data
 from bluerec.errors import DataError, StoreError
 from bluerec.store.database import Database, place_holders
-from bluerec.store.records import SentenceVectors, StoredVersion, pack_vectors, pack_version
+from bluerec.store.records import (
+    LAST_SECOND,
+    KnownHistory,
+    SentenceVectors,
+    StoredVersion,
+    pack_vectors,
+    pack_version,
+)
 from bluerec.store.sentences import clean_line, clean_text
-from bluerec.types import Item
+from bluerec.types import Interaction, Item
 
 # The digest of a user without a history.
 NO_HISTORY = "none"
 _EVENT_TEXTS = ("review_title", "review_text")
+
+
+class GoneError(StoreError):
+    """Whom a text was written for is no longer there: the user was deleted, or the job was closed by others."""
 
 
 def read_facts(database: Database) -> dict[str, str]:
@@ -47,6 +58,15 @@ def add_user(writer: sqlite3.Connection, user_id: str) -> tuple[int, str]:
     return int(user_row), str(history_digest)
 
 
+def check_events(events: Sequence[Interaction], item_rows: Mapping[str, int]) -> None:
+    """Raises `DataError` for an item that is not among these, and for a timestamp that cannot be in seconds."""
+    unknown = next((event.item_id for event in events if event.item_id not in item_rows), None)
+    if unknown is not None:
+        raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
+    if any(event.timestamp > LAST_SECOND for event in events):
+        raise DataError("a timestamp is beyond the year 9999; give Unix seconds, not milliseconds")
+
+
 def insert_events(writer: sqlite3.Connection, packed: Sequence[tuple[Any, ...]]) -> int:
     """Add packed events that are not there yet; how many were new."""
     before = writer.total_changes
@@ -66,22 +86,28 @@ def update_digest(writer: sqlite3.Connection, user_row: int) -> None:
     writer.execute("UPDATE users SET history_digest = ? WHERE user_row = ?", (digest.hexdigest(), user_row))
 
 
-def seen_history(writer: sqlite3.Connection, user_id: str, job_id: str | None) -> tuple[int, str]:
-    """Row of a user and digest of the history that a text was written from.
+def seen_history(
+    writer: sqlite3.Connection, user_id: str, job_id: str | None, known: KnownHistory | None
+) -> tuple[int, str]:
+    """Row of a user and digest of the history that a text was written from: the one known, the job's, or today's.
 
-    Raises `StoreError` where the user, or the job that asked for the text, is gone.
+    Raises `GoneError` where the user, or the job that asked for the text, is gone.
     """
-    if job_id is None:
-        asked = "SELECT user_row, history_digest FROM users WHERE user_id = ?"
-        found = writer.execute(asked, (user_id,)).fetchone()
-    else:
+    if known is not None:
+        asked = "SELECT user_row, ? FROM users WHERE user_row = ? AND user_id = ?"
+        found = writer.execute(asked, (known.digest, known.user_row, user_id)).fetchone()
+    elif job_id is not None:
+        # A job that another process has closed meanwhile: its profile is there already, from this history or a later.
         asked = (
             "SELECT user_row, jobs.history_digest FROM jobs JOIN users USING (user_row) "
-            "WHERE job_id = ? AND user_id = ?"
+            "WHERE job_id = ? AND user_id = ? AND state IN ('queued', 'running')"
         )
         found = writer.execute(asked, (job_id, user_id)).fetchone()
+    else:
+        asked = "SELECT user_row, history_digest FROM users WHERE user_id = ?"
+        found = writer.execute(asked, (user_id,)).fetchone()
     if found is None:
-        raise StoreError(f"user {user_id!r} is not in the store, or no longer; the text was not kept")
+        raise GoneError(f"user {user_id!r}, or the job for them, is not in the store, or no longer; nothing was kept")
     return int(found[0]), str(found[1] or NO_HISTORY)
 
 
