@@ -84,25 +84,28 @@ def build_counters(names: Sequence[str], table: ExampleTable, *, seed: int = 0) 
 def build_vector_rankers(names: Sequence[str], table: ExampleTable, vectors: Vectors) -> list[Ranker]:
     """The wanted rankers that compare histories with item vectors."""
     plain, centred = ItemSpace(vectors.items), ItemSpace.centred(vectors.items)
-
-    def best_history() -> Ranker:
-        return VectorRanker(BEST_HISTORY, centred, history_queries(centred, "harmonic"))
-
-    builders: Mapping[str, Callable[[str], Ranker]] = {
-        "last-item": lambda name: VectorRanker(name, plain, history_queries(plain, "last")),
-        "mean": lambda name: VectorRanker(name, plain, history_queries(plain, "mean")),
-        "harmonic": lambda name: VectorRanker(name, plain, history_queries(plain, "harmonic")),
-        BEST_HISTORY: lambda name: best_history(),
-        f"{BEST_HISTORY}+popularity": lambda name: SumRanker(
-            name, [(1.0, best_history()), (POPULARITY_WEIGHT, PopularityRanker(table))]
-        ),
-        "co-occurrence+text": lambda name: SumRanker(
-            name, [(1.0, CooccurrenceRanker(table, damped=True)), (TEXT_WEIGHT, best_history())]
-        ),
-        "history-text-5": lambda name: VectorRanker(name, plain, text_queries(plain, vectors.embedder, 5)),
-        "history-text-10": lambda name: VectorRanker(name, plain, text_queries(plain, vectors.embedder, 10)),
+    best_history = VectorRanker(BEST_HISTORY, centred, history_queries(centred, "harmonic"))
+    queries = {
+        "last-item": history_queries(plain, "last"),
+        "mean": history_queries(plain, "mean"),
+        "harmonic": history_queries(plain, "harmonic"),
+        "history-text-5": text_queries(plain, vectors.embedder, 5),
+        "history-text-10": text_queries(plain, vectors.embedder, 10),
     }
-    return [builders[name](name) for name in names if name in builders]
+    # What counts events is made when it is wanted: that takes a while.
+    sums: Mapping[str, Callable[[], list[tuple[float, Ranker]]]] = {
+        f"{BEST_HISTORY}+popularity": lambda: [(1.0, best_history), (POPULARITY_WEIGHT, PopularityRanker(table))],
+        "co-occurrence+text": lambda: [(1.0, CooccurrenceRanker(table, damped=True)), (TEXT_WEIGHT, best_history)],
+    }
+    rankers: list[Ranker] = []
+    for name in names:
+        if name == BEST_HISTORY:
+            rankers.append(best_history)
+        elif name in queries:
+            rankers.append(VectorRanker(name, plain, queries[name]))
+        elif name in sums:
+            rankers.append(SumRanker(name, sums[name]()))
+    return rankers
 
 
 def build_profile_rankers(

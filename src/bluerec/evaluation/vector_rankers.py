@@ -14,6 +14,7 @@ import numpy as np
 
 from bluerec.data.histories import ExampleTable
 from bluerec.profiling.embedders import render_item_text
+from bluerec.rewards.scoring import normalise
 from bluerec.types import Embedder, Float32Array
 
 Queries = Callable[[ExampleTable], Float32Array]
@@ -34,11 +35,11 @@ class ItemSpace:
     def centred(cls, vectors: Float32Array) -> ItemSpace:
         """The space without the mean of the catalogue."""
         centre = vectors.mean(axis=0)
-        return cls(_normalise(vectors - centre), centre)
+        return cls(normalise(vectors - centre), centre)
 
     def place(self, vectors: Float32Array) -> Float32Array:
         """Vectors of the embedder (n, d) as unit vectors of this space."""
-        return vectors if self.centre is None else _normalise(vectors - self.centre)
+        return vectors if self.centre is None else normalise(vectors - self.centre)
 
 
 class VectorRanker:
@@ -101,9 +102,3 @@ def render_history_text(table: ExampleTable, row: int, n_items: int) -> str:
     """The texts of the last `n_items` items of one history, the latest first."""
     latest_first = table.history_rows(row, last=n_items)[::-1]
     return "; ".join(render_item_text(table.dataset.item(int(item))) for item in latest_first)
-
-
-def _normalise(vectors: Float32Array) -> Float32Array:
-    """Rows of norm 1; a zero row, which points nowhere, stays zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(norms == 0, 1.0, norms)).astype(np.float32)
