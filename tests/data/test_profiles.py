@@ -124,6 +124,23 @@ def test_faulty_texts_from_elsewhere_are_refused(change, message: str, tmp_path:
     assert "\n" not in str(caught.value)
 
 
+def test_of_several_examples_a_text_belongs_to_the_latest(tmp_path: Path) -> None:
+    table = split_examples(build_world(n_users=60, n_items=48).dataset, "global-time")
+    user = next(user for user in table.user_ids if table.user_ids.count(user) > 1)
+    path = save_texts(pl.DataFrame({"user_id": [user], "text": ["Chess."]}), tmp_path / "mine.csv")
+    mine = [row for row, other in enumerate(table.user_ids) if other == user]
+    assert load_profiles(path, table)["cutoff"].to_list() == [max(table.cutoffs[mine])]
+
+
+def test_texts_that_are_no_texts_are_refused(tmp_path: Path) -> None:
+    table = split_examples(build_world(n_users=20, n_items=48).dataset)
+    path = save_texts(pl.DataFrame({"user_id": table.user_ids[:1], "text": [["Chess."]]}), tmp_path / "mine.parquet")
+    with pytest.raises(DataError, match="must be texts"):
+        load_profiles(path, table)
+    numbered = save_texts(make_texts(table, writer=[1, 1, 1]), tmp_path / "mine.jsonl")
+    assert set(load_profiles(numbered, table)["writer"]) == {"1"}
+
+
 def test_damaged_texts_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_text("{broken")
     with pytest.raises(DataError, match="not a readable JSON lines file"):

@@ -41,6 +41,16 @@ def test_a_recipe_and_an_option_override_them_even_with_a_default(adapter: Path,
     assert profiler.max_prompt_tokens == TRAINED.max_prompt_tokens
 
 
+def test_a_recipe_that_names_no_adapter_gets_the_shipped_one_and_one_that_names_none_gets_none(tmp_path: Path) -> None:
+    def choose(text: str, *overrides: str) -> str:
+        (tmp_path / "recipe.toml").write_text(text)
+        return load_writing_config(tmp_path / "recipe.toml", overrides, model=None, adapter=None).profiler.adapter
+
+    assert choose("[profiler]\nmax_events = 3\n") == "shipped"
+    assert choose('[profiler]\nadapter = "none"\n') == "none"
+    assert choose("", "profiler.adapter=none") == "none"
+
+
 def test_without_an_adapter_or_its_settings_the_defaults_stand(adapter: Path) -> None:
     assert load_writing_config(None, (), model=None, adapter="none").profiler == ProfilerConfig()
     (adapter / PROMPT_SETTINGS_FILE).unlink()

@@ -34,6 +34,11 @@ class Few(Exclamations):
         return [1.0]
 
 
+class Word(Exclamations):
+    def score(self, texts, example_ids):
+        return ["good" for _ in texts]
+
+
 class Same(Exclamations):
     name = "embedding"
 
@@ -118,6 +123,8 @@ def test_scores_that_cannot_be_trained_on_are_refused(source: Path) -> None:
         load(f"{source}:Silent").score(["a"], TABLE.example_ids[:1])
     with pytest.raises(TrainingError, match="1 scores for 2 texts"):
         load(f"{source}:Few").score(["a", "b"], TABLE.example_ids[:2])
+    with pytest.raises(TrainingError, match="no number"):
+        load(f"{source}:Word").score(["a"], TABLE.example_ids[:1])
     assert math.isfinite(load(f"{source}:Exclamations").score(["!"], TABLE.example_ids[:1])[0])
 
 

@@ -74,7 +74,9 @@ def index_command(
             rebuild_store(out, dataset, loaded, config, exact_up_to=exact_up_to, progress=progress)
         else:
             tables = [load_profiles(path) for path in profiles or ()]
-            wanted = sorted({user for table in tables for user in table["user_id"]}) if only_profiled else None
+            profiled = {user for table in tables for user in table["user_id"]}
+            _tell_strangers(profiled, dataset)
+            wanted = sorted(profiled) if only_profiled else None
             users = _choose_users(dataset, max_users, wanted)
             first = tables[0] if tables else None
             build_store(
@@ -126,6 +128,15 @@ def _add_versions(
                 failed[user] = str(error)
             progress(number, len(rows))
     return failed
+
+
+def _tell_strangers(profiled: set[str], dataset: Dataset) -> None:
+    strangers = sorted(user for user in profiled if user not in dataset.user_row_of)
+    if strangers:
+        console.say(
+            f"{len(strangers):,} profiles are of users that {dataset.folder} does not have, e.g. {strangers[0]!r}; "
+            "they are left out"
+        )
 
 
 def _choose_users(dataset: Dataset, max_users: int | None, wanted: list[str] | None) -> list[str]:

@@ -41,7 +41,7 @@ def load_profiles(path: str | Path, table: ExampleTable | None = None) -> pl.Dat
     """Load a profile table, or the one in a folder; Parquet, CSV (.csv) or JSON lines (.jsonl, .ndjson).
 
     A table of texts from elsewhere needs no more than `user_id` and `text` (and may have `writer`). With a `table` each
-    text is the profile of its user's example there, and texts of users without an example are left out; nothing can
+    text is the profile of its user's latest example there, and texts of users without one are left out; nothing can
     tell whether such a text knows the target. Raises `DataError` if the file is missing or damaged, has a text of a
     user that the data does not have, or fails `check_profiles`.
     """
@@ -113,9 +113,12 @@ def _read(path: Path) -> pl.DataFrame:
 
 def _complete(texts: pl.DataFrame, table: ExampleTable | None, path: Path) -> pl.DataFrame:
     """Texts by user as a profile table; without examples to put them to, they count as written at the very end."""
-    texts = texts.with_columns(pl.col("user_id", "text").cast(pl.String))
     if "writer" not in texts.columns:
         texts = texts.with_columns(writer=pl.lit(FOREIGN_WRITER))
+    try:
+        texts = texts.select(pl.col(TEXT_COLUMNS).cast(pl.String))
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{path}: {', '.join(TEXT_COLUMNS)} must be texts ({str(error).splitlines()[0]})") from error
     _refuse_nulls(texts, TEXT_COLUMNS, str(path))
     repeated = texts["user_id"].filter(texts["user_id"].is_duplicated())
     if repeated.len():
@@ -131,6 +134,8 @@ def _complete(texts: pl.DataFrame, table: ExampleTable | None, path: Path) -> pl
             )
         columns = {"user_id": table.user_ids, "example_id": table.example_ids, "split": table.splits}
         examples = pl.DataFrame({**columns, "cutoff": table.cutoffs})
+        # Where a user has several, a text that was written for the last may know the targets of the others.
+        examples = examples.sort("cutoff").unique("user_id", keep="last")
     known = texts.join(examples, on="user_id", how="inner", maintain_order="left")
     ids = [
         Profile(user, text, cutoff, writer, FOREIGN_TEMPLATE).profile_id

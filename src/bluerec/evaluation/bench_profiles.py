@@ -20,6 +20,7 @@ from bluerec.evaluation.bench_config import TEMPLATE_SET, BenchConfig, BenchData
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, load_profile_sets
 from bluerec.evaluation.template_profiles import write_template_profiles
 from bluerec.profiling.models import NO_ADAPTER, Profiler, adapter_label, resolve_adapter, resolve_model
+from bluerec.profiling.word_profiles import TEMPLATE_WRITER
 from bluerec.profiling.writers import SETTINGS_OF_TEXT
 from bluerec.runs import CONFIG_FILE, read_json, write_json
 
@@ -192,4 +193,5 @@ def _compare(older: Path, identity: Mapping[str, Any], table: ExampleTable) -> s
     wanted = {"users": set(table.example_ids)}
     wanted |= {column: {identity[column]} for column in ("writer", "template") if column in identity}
     found = {column: set(frame["example_id" if column == "users" else column]) for column in wanted}
+    found["writer"] = found.get("writer", set()) - {TEMPLATE_WRITER}  # who writes where a model obeyed an instruction
     return ", ".join(column for column in wanted if found[column] != wanted[column])

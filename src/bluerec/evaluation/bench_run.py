@@ -99,8 +99,9 @@ class Bench:
         _check_names(self.config, systems, external_names, fused)
         measured: list[Measured] = []
         measures: list[dict[str, Any]] = []
-        for data in self.config.data:
-            dataset = load_dataset(self.data_folder / data.name)
+        # All of them first: a folder that is missing is told before the others are measured.
+        datasets = [load_dataset(self.data_folder / data.name) for data in self.config.data]
+        for data, dataset in zip(self.config.data, datasets, strict=True):
             protocols = self._protocols(data, dataset)
             self._check_splits(data, dataset, protocols)
             vectors = self._embed_all(data, dataset) if any(map(needs_vectors, systems)) else {}

@@ -88,8 +88,7 @@ def load_external(
 
     `table` are the examples measured, `split_table` all examples of their split: rows of others among these are left
     out and counted. `n_candidates` is (n_pools, n_examples). Lists of `validation` examples, none of which may be
-    measured, are kept. Raises
-    `DataError` naming rows for anything that does not fit.
+    measured, are kept. Raises `DataError` naming rows for anything that does not fit.
     """
     frame = _read_frame(path)
     is_lists = "item_id" in frame.columns

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 
 from bluerec.config import ProfilerConfig
 from bluerec.data.instructions import count_points, is_instruction, is_obedient, is_suspect
@@ -21,6 +21,8 @@ from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
 from bluerec.types import History, ProfileWriter, Prompt
 
 _WORD = re.compile(r"[^\W_]{4,}")
+_ANY_WORD = re.compile(r"[^\W_]+")
+_ARTICLES = frozenset(("a", "an", "the"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ def write_histories(
             prompts[row] = render_prompt(histories[row], config, count_tokens, withhold=_without(steering[row]))
         for row, text in zip(again, _write(writer, [prompts[row] for row in again]), strict=True):
             texts[row] = text
-            steered = _find_steering_words(text, histories[row], prompts[row], config)
-            if steered or _rests_on_nothing(text, prompts[row]):
+            more = _find_steering_words(text, histories[row], prompts[row], config, _without(steering[row]))
+            if more or _rests_on_nothing(text, prompts[row]):
                 texts[row], names[row] = _compose(histories[row]), TEMPLATE_WRITER
     return [WrittenText(*one) for one in zip(texts, names, prompts, strict=True)]
 
@@ -73,8 +75,14 @@ def _rests_on_nothing(text: str, prompt: Prompt) -> bool:
     return is_obedient(text) or (prompt.n_withheld > 0 and not prompt.n_events)
 
 
-def _find_steering_words(text: str, history: History, prompt: Prompt, config: ProfilerConfig) -> set[str]:
-    """Words of a profile that only doubtful texts have, and that are no name of a product."""
+def _find_steering_words(
+    text: str,
+    history: History,
+    prompt: Prompt,
+    config: ProfilerConfig,
+    is_unread: Callable[[str], bool] = is_instruction,
+) -> set[str]:
+    """Words of a profile that only doubtful texts have, of those that were read, and that are no name of a product."""
     words = _find_words(text)
     doubtful: set[str] = set()
     elsewhere = _find_words(prompt.prefill) | _find_words(prompt.messages[-1]["content"].splitlines()[-1])
@@ -82,15 +90,16 @@ def _find_steering_words(text: str, history: History, prompt: Prompt, config: Pr
         for part, is_title in zip(find_read_texts(event), (True, False), strict=True):
             if not _is_doubtful(part):
                 elsewhere |= _find_words(part)
-            elif not is_instruction(part):
-                named = _find_name(part, words) if is_title and not is_suspect(part) else set()
+            elif not is_unread(part):
+                named = _find_name(part, text) if is_title and not is_suspect(part) else set()
                 doubtful |= _find_words(part) - named
     return (doubtful & words) - elsewhere
 
 
-def _find_name(title: str, words: set[str]) -> set[str]:
-    """The words that a title begins with, as far as a profile has them one after the other."""
-    return set(takewhile(words.__contains__, _WORD.findall(title.casefold())))
+def _find_name(title: str, text: str) -> set[str]:
+    """The words that a title begins with, as far as a profile has them all; a leading article may be missing."""
+    said = set(_ANY_WORD.findall(text.casefold()))
+    return set(takewhile(said.__contains__, dropwhile(_ARTICLES.__contains__, _ANY_WORD.findall(title.casefold()))))
 
 
 def _without(steering: set[str]) -> Callable[[str], bool]:

@@ -17,6 +17,8 @@ from bluerec.profiling.models import choose_adapter, resolve_adapter
 from bluerec.runs import read_json, write_json
 
 PROMPT_SETTINGS_FILE = "profiler.json"
+# Tells a recipe that names no adapter from one that names none.
+_UNNAMED = ""
 PROMPT_SETTINGS = ("template", "max_events", "max_prompt_tokens", "max_new_tokens")
 
 
@@ -51,11 +53,6 @@ def load_writing_config(
     does the shipped one, if it belongs to the model.
     """
     named = [*([f"profiler.model={model}"] if model else []), *overrides]
-    first = load_config(path, named).profiler
-    is_named = first.adapter != ProfilerConfig().adapter or any(_sets(name, "profiler.adapter") for name in overrides)
-    chosen = choose_adapter(adapter or (first.adapter if is_named else None), first.model)
+    first = load_config(path, named, base={"profiler": {"adapter": _UNNAMED}}).profiler
+    chosen = choose_adapter(adapter or first.adapter or None, first.model)
     return load_config(path, [*named, f"profiler.adapter={chosen}"], base={"profiler": load_prompt_settings(chosen)})
-
-
-def _sets(override: str, name: str) -> bool:
-    return override.partition("=")[0].strip() == name

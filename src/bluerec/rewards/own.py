@@ -27,10 +27,14 @@ class OwnReward:
 
     def score(self, texts: Sequence[str], example_ids: Sequence[str]) -> list[float | None]:
         """One score per text. Raises `TrainingError` for too few or too many, or one that is no finite number."""
-        scores = list(self._reward.score(texts, example_ids))
-        if len(scores) != len(texts):
-            raise TrainingError(f"reward {self.name!r} gave {len(scores)} scores for {len(texts)} texts; mend its code")
-        return check_scores(self.name, [None if score is None else float(score) for score in scores], example_ids)
+        given = list(self._reward.score(texts, example_ids))
+        if len(given) != len(texts):
+            raise TrainingError(f"reward {self.name!r} gave {len(given)} scores for {len(texts)} texts; mend its code")
+        try:
+            scores = [None if score is None else float(score) for score in given]
+        except (TypeError, ValueError) as error:
+            raise TrainingError(f"reward {self.name!r} gave what is no number ({error}); mend its code") from error
+        return check_scores(self.name, scores, example_ids)
 
 
 def load_own_reward(place: str, table: ExampleTable, embedder: Embedder, item_vectors: Float32Array) -> RewardFunction:
