@@ -67,6 +67,29 @@ def test_index_rebuilds_and_takes_profiles(store: Path, world: Path, tmp_path: P
         )
 
 
+def test_texts_from_elsewhere_are_indexed_and_strangers_told(world: Path, tmp_path: Path) -> None:
+    users = load_dataset(world).user_ids[:2]
+    texts = tmp_path / "mine.csv"
+    pl.DataFrame({"user_id": [*users, "nobody"], "text": ["Chess.", "Golf.", "Cars."]}).write_csv(texts)
+    out = tmp_path / "store"
+    arguments = [
+        "index",
+        world,
+        "--out",
+        out,
+        "--embedder",
+        "hashing",
+        "--profiles",
+        texts,
+        "--only-profiled",
+        "--json",
+    ]
+    result = runner.invoke(app, [*map(str, arguments)], catch_exceptions=False)
+    assert (result.exit_code, json.loads(result.stdout)["n_profiles"]) == (0, 2)
+    assert "1 profiles are of users" in " ".join(result.stderr.split())
+    assert "'nobody'" in result.stderr
+
+
 def test_each_table_of_profiles_makes_a_version(world: Path, tmp_path: Path) -> None:
     oracle = build_oracle_profiles(build_world(n_users=30, n_items=120, seed=1), split_examples(load_dataset(world)))
     users = oracle["user_id"].unique().sort().to_list()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +66,8 @@ def index_command(
 
     begin = time.perf_counter()
     dataset = load_dataset(directory)
+    tables = [load_profiles(path) for path in profiles or ()]
+    users = _choose_users(dataset, tables, max_users, only_profiled)
     config = EmbedderConfig(model=embedder, instruction=instruction)
     failed: dict[str, str] = {}
     loaded = load_embedder(config, offline=offline, announce=console.say)
@@ -73,11 +75,6 @@ def index_command(
         if rebuild:
             rebuild_store(out, dataset, loaded, config, exact_up_to=exact_up_to, progress=progress)
         else:
-            tables = [load_profiles(path) for path in profiles or ()]
-            profiled = {user for table in tables for user in table["user_id"]}
-            _tell_strangers(profiled, dataset)
-            wanted = sorted(profiled) if only_profiled else None
-            users = _choose_users(dataset, max_users, wanted)
             first = tables[0] if tables else None
             build_store(
                 out, dataset, loaded, config, users=users, profiles=first, exact_up_to=exact_up_to, progress=progress,
@@ -130,20 +127,19 @@ def _add_versions(
     return failed
 
 
-def _tell_strangers(profiled: set[str], dataset: Dataset) -> None:
+def _choose_users(
+    dataset: Dataset, tables: Sequence[pl.DataFrame], max_users: int | None, only_profiled: bool
+) -> list[str]:
+    """Whom the store shall have, sorted: everybody, or who has a profile; a sample of them."""
+    profiled = {user for table in tables for user in table["user_id"]}
     strangers = sorted(user for user in profiled if user not in dataset.user_row_of)
     if strangers:
         console.say(
             f"{len(strangers):,} profiles are of users that {dataset.folder} does not have, e.g. {strangers[0]!r}; "
             "they are left out"
         )
-
-
-def _choose_users(dataset: Dataset, max_users: int | None, wanted: list[str] | None) -> list[str]:
-    known = [user for user in wanted if user in dataset.user_row_of] if wanted is not None else dataset.user_ids
-    if max_users is None or max_users >= len(known):
-        return sorted(known)
-    if wanted is not None:
-        return sorted(known)[:max_users]
-    sample = split_examples(dataset).select("all", max_users=max_users)
-    return sorted(sample.user_ids)
+    if only_profiled:
+        return sorted(profiled.difference(strangers))[:max_users]
+    if max_users is None or max_users >= len(dataset.user_ids):
+        return sorted(dataset.user_ids)
+    return sorted(split_examples(dataset).select("all", max_users=max_users).user_ids)
