@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -108,6 +109,55 @@ def test_vectors_are_forgotten_whatever_fails(store: Store, monkeypatch: pytest.
     with pytest.raises(StoreError, match="full"):
         store.delete_user("u0001")
     assert len(store.embedder._cache) == 0
+
+
+def test_a_deletion_that_failed_is_made_good_by_the_next(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bool:
+        raise StoreError("the disk is full")
+
+    def is_due() -> bool:
+        with store.writing() as writer:
+            return store._database.is_compaction_due(writer)
+
+    compacted: list[bool] = []
+    compact = Database.compact
+
+    def count(database: Database) -> bool:
+        compacted.append(True)
+        return compact(database)
+
+    for again in ("canary-gone-end", "canary-other-end"):  # by the same user, who is not found any more, or by another
+        for name in ("gone", "other"):
+            write_user(store, name)
+        monkeypatch.setattr(Database, "compact", fail)
+        with pytest.raises(StoreError, match="full"):
+            store.delete_user("canary-gone-end")
+        assert is_due()
+        monkeypatch.setattr(Database, "compact", count)
+        receipt = store.delete_user(again)
+        assert receipt["journal_emptied"]
+        assert (compacted.pop(), compacted, is_due()) == (True, [], False)
+        assert files_with(store.folder, "canary-gone-end") == []
+
+
+def check_nothing_was_searched(receipt: dict[str, Any], reason: str) -> None:
+    assert (receipt["texts_found"], receipt["texts_of_others"], receipt["texts_searched"]) == (None, None, 0)
+    assert receipt["search_failed"].startswith(reason)
+    assert receipt["files_searched"] == {}
+
+
+def test_a_receipt_without_a_search_does_not_call_it_clean(store: Store) -> None:
+    write_user(store, "gone")
+    store.delete_user("canary-gone-end")
+    check_nothing_was_searched(store.delete_user("canary-gone-end"), "no such user any more")
+    store.save_edit("short", "Golf.")
+    check_nothing_was_searched(store.delete_user("short"), "no text of the user has 8 characters")
+
+
+def test_a_receipt_for_nobody_tells_of_a_journal_that_is_held(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.delete_user("nobody")["journal_emptied"]
+    monkeypatch.setattr(Database, "empty_journal", lambda _: False)
+    assert not store.delete_user("nobody")["journal_emptied"]
 
 
 def test_the_users_own_key_is_not_left_in_a_file(store: Store) -> None:

@@ -15,7 +15,8 @@ from bluerec.serving.timeline import LAST_TIME
 from bluerec.store.records import LAST_SECOND, StoredVersion
 from bluerec.store.refreshing import refresh_store
 from bluerec.store.sentences import join_sentences, merge_offer, split_sentences
-from bluerec.store.store import Store, merge_written
+from bluerec.store.store import Store
+from bluerec.store.transactions import merge_written
 from bluerec.types import Event
 from store.stores import EMBEDDER, make_store
 
@@ -167,6 +168,32 @@ def test_an_event_that_comes_while_a_job_is_written_is_not_taken_for_seen(store:
     assert store.next_job().job_id == waiting.job_id
 
 
+def test_a_refresh_does_not_undo_what_the_service_wrote_from_a_newer_history(store: Store) -> None:
+    def serve() -> None:
+        """As the service does it: accept an event, write for it, close the job."""
+        store.add_interactions("u0001", [{"item_id": "i0006", "timestamp": 2**33}])
+        store.enqueue("u0001")
+        job = store.next_job()
+        store.save_written("u0001", "Newer.", "service", job.job_id)
+        store.finish_job(job.job_id)
+
+    done = refresh_store(store, Slow(serve), new_events("u0001", "u0002"))
+    assert (done.n_rewritten, done.n_newer, done.n_gone, done.failed) == (1, 1, 0, {})
+    assert store.profile("u0001").text == "Newer."
+    assert (list(store.stale_users()), store.n_open_jobs()) == ([], 0)
+
+
+def test_a_job_does_not_undo_what_a_refresh_wrote_from_a_newer_history(store: Store) -> None:
+    store.add_interactions("u0001", [{"item_id": "i0005", "timestamp": 2**33}])
+    store.enqueue("u0001")
+    job = store.next_job()
+    store.add_interactions("u0001", [{"item_id": "i0006", "timestamp": 2**33}])  # without a job, as a refresh adds it
+    newer = store.save_written("u0001", "Newer.", "refresh", known=store.load_history("u0001"))
+    assert store.save_written("u0001", "Older.", "service", job.job_id) == newer
+    assert store.profile("u0001") == newer
+    assert list(store.stale_users()) == []
+
+
 def test_who_is_deleted_while_a_batch_is_written_stays_so_and_stops_nobody(store: Store) -> None:
     def replace_user() -> None:
         store.delete_user("u0001")
@@ -245,6 +272,36 @@ def test_what_fails_for_everybody_stops_the_refresh(store: Store) -> None:
     with pytest.raises(UnavailableError, match="no answer"):
         refresh_store(store, absent)
     assert (absent.users, len(store.stale_users())) == ([], 8)
+
+
+def test_however_many_failed_before_each_has_their_turn_and_is_named(store: Store) -> None:
+    users = [f"u{n:04d}" for n in range(8)]
+    writer = Picky(refused=users[:7])
+    with pytest.raises(ModelError, match="none of the first 5"):
+        refresh_store(store, writer, new_events(*users))
+    done = refresh_store(store, writer)
+    assert (sorted(done.failed), done.n_rewritten, writer.users) == (users[:7], 1, ["u0007"])
+    done = refresh_store(store, writer)
+    assert (sorted(done.failed), done.n_rewritten) == (users[:7], 0)
+    cured = Picky(refused=users[:6])
+    done = refresh_store(store, cured)
+    assert (sorted(done.failed), cured.users) == (users[:6], ["u0006"])
+
+
+def test_who_failed_before_does_not_count_for_the_stop(store: Store) -> None:
+    """Four fail for the first time, then three again: no sign yet of a wrong model. Five for the first time are."""
+    users = [f"u{n:04d}" for n in range(8)]
+    for user in users[:3]:
+        store.add_interactions(user, [{"item_id": "i0005", "timestamp": 2**33}])
+        store.note_failure(user, "ModelError")
+    done = refresh_store(store, Picky(refused=users), new_events(*users[3:7]))
+    assert sorted(done.failed) == users[:7]
+    refresh_store(store, Writer())
+    for user in users[:3]:
+        store.add_interactions(user, [{"item_id": "i0006", "timestamp": 2**33}])
+        store.note_failure(user, "ModelError")
+    with pytest.raises(ModelError, match="none of the first 5"):
+        refresh_store(store, Picky(refused=users), new_events(*users[3:], timestamp=2**33 + 1))
 
 
 def test_times_that_are_not_in_seconds_are_refused_before_anything_is_added(store: Store) -> None:

@@ -60,6 +60,8 @@ def _tell(done: Refreshed, *, with_events: bool) -> None:
     console.print_result(
         f"{done.n_rewritten:,} profiles written, {done.n_offered:,} of them beside sentences that a person wrote"
     )
+    if done.n_newer:
+        console.print_result(f"{done.n_newer:,} users had got a newer profile meanwhile, and keep it")
     if done.n_gone:
         console.print_result(f"{done.n_gone:,} users were deleted meanwhile")
 

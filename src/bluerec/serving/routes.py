@@ -106,8 +106,8 @@ def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText) -> 
 def delete_profile(service: ServiceOf, user_id: UserToWrite) -> dict[str, Any]:
     """Answers with a receipt of what was searched and removed.
 
-    Where the files could not be searched afterwards, the user is deleted all the same: `texts_found` is null then, and
-    `search_failed` says why.
+    Where the files were not searched afterwards, the user is deleted all the same: `texts_found` is null then, and
+    `search_failed` says why. So it is for a user who was deleted before: nobody knows their texts any more.
     """
     return delete_everything(service, user_id)
 

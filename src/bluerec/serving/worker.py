@@ -2,7 +2,8 @@
 
 A job that was running when the process died is taken up again: writing a profile twice does no harm. While the
 generator is slow or fails, recommendations go on with the last profile. Where it does not answer at present, the queue
-waits for it; where it refuses one job, that job fails and the next one has its turn.
+waits for it; where it refuses one job, that job fails and the next one has its turn. A job that others have answered
+meanwhile, or whose user was deleted, is no failure.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from bluerec.errors import BluerecError, UnavailableError
+from bluerec.errors import BluerecError, StoreError, UnavailableError
 from bluerec.serving.metrics import Metrics, log
 from bluerec.serving.ports import Job, ProfileStore
 from bluerec.types import Event
@@ -62,7 +63,7 @@ class ProfileWorker:
 
     def _write(self, job: Job) -> None:
         begin = time.perf_counter()
-        failure = None
+        failure, outcome = None, "done"
         try:
             events = self._store.history(job.user_id)
             if events:  # none: the user was deleted meanwhile
@@ -72,15 +73,26 @@ class ProfileWorker:
             self._wait(error)
             return
         except _FAILURES as error:
-            failure = type(error).__name__
-            log("profile was not written", level=logging.WARNING, exception=failure)
+            if isinstance(error, StoreError) and self._is_gone(job):
+                outcome = "gone"
+            else:
+                failure, outcome = type(error).__name__, "failed"
+                log("profile was not written", level=logging.WARNING, exception=failure)
         self.is_waiting = False
         try:
             self._store.finish_job(job.job_id, failure)
         except _FAILURES as error:
             log("job was not closed", level=logging.ERROR, exception=type(error).__name__)
         self._metrics.writing.observe(time.perf_counter() - begin)
-        self._metrics.written.labels("failed" if failure else "done").inc()
+        self._metrics.written.labels(outcome).inc()
+
+    def _is_gone(self, job: Job) -> bool:
+        """Whether nobody waits for the job any more: it was closed by others, or its user was deleted."""
+        try:
+            jobs = self._store.jobs(job.user_id)
+        except _FAILURES:
+            return False
+        return not any(one.job_id == job.job_id and one.state in ("queued", "running") for one in jobs)
 
     def _wait(self, error: UnavailableError) -> None:
         """Leave the job where it is; it is the next one again."""

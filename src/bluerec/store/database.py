@@ -126,7 +126,7 @@ class Database:
                 faults = self._writer.execute(f"PRAGMA {check}").fetchone()[0]
                 if faults != "ok":
                     raise sqlite3.DatabaseError(faults)
-            if self._writer.execute("SELECT 1 FROM meta WHERE key = ?", (_COMPACTION_DUE,)).fetchone():
+            if self.is_compaction_due(self._writer):
                 self.compact()
             else:
                 self.empty_journal()
@@ -174,6 +174,10 @@ class Database:
     def ask_for_compaction(self, writer: sqlite3.Connection) -> None:
         """Remember, inside a transaction, that the file has to be written anew."""
         writer.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, 'yes')", (_COMPACTION_DUE,))
+
+    def is_compaction_due(self, connection: sqlite3.Connection) -> bool:
+        """Whether a deletion still waits for the file to be written anew."""
+        return connection.execute("SELECT 1 FROM meta WHERE key = ?", (_COMPACTION_DUE,)).fetchone() is not None
 
     def compact(self) -> bool:
         """Write the file anew, so that no byte of what was deleted is left; whether the journal is empty too.

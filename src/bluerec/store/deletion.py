@@ -22,6 +22,7 @@ USER_TABLES = ("interactions", "versions", "sentence_vectors", "jobs")
 MIN_SEARCHED_CHARACTERS = 8
 MAX_SEARCHED_TEXTS = 64
 _SCAN_SECONDS = 60.0
+_REMEDY = "look yourself with: grep -a -c TEXT FILE"
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Receipt:
     search_failed: str | None = None
 
     def as_dict(self, seconds: float) -> dict[str, Any]:
-        """Plain data. Where the search failed, nobody knows what it would have found, and `search_failed` says why."""
+        """Plain data. Where nothing was searched, nobody knows what is left, and `search_failed` says why."""
         failed = {"texts_found": None, "texts_of_others": None, "search_failed": self.search_failed}
         return {
             "versions_removed": self.rows_removed.get("versions", 0),
@@ -61,7 +62,8 @@ def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any
     The rows go in one transaction. SQLite overwrites deleted cells, but where it moved cells within a page before, old
     bytes can stay between them: so the file is written anew, and the journal is cut to nothing, before this returns.
     Then the bytes of all files are searched for the user's texts; one that is found only because others have the same
-    text is counted apart. A kill in between is made good when the store is opened again. Where the search fails the
+    text is counted apart. A kill in between is made good when the store is opened again, a failure also by the next
+    deletion, of the same user or of another. Where the search fails, or nobody knows any more what to search for, the
     user is deleted all the same, and the receipt says that it is not complete.
     """
     begin = time.monotonic()
@@ -76,13 +78,18 @@ def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any
                 receipt.rows_removed[table] = removed.rowcount
             receipt.rows_removed["users"] = writer.execute("DELETE FROM users WHERE user_row = ?", found).rowcount
             database.ask_for_compaction(writer)
-    if found:
-        receipt.journal_emptied = database.compact()
+        # Also for a deletion before that failed after its rows had gone: of its user nothing else tells any more.
+        due = database.is_compaction_due(writer)
+    receipt.journal_emptied = database.compact() if due else database.empty_journal()
+    if not texts:
+        known = f"no text of the user has {MIN_SEARCHED_CHARACTERS} characters" if found else "no such user any more"
+        receipt.search_failed = f"{known}, so nothing was searched for; {_REMEDY}"
+        return receipt.as_dict(time.monotonic() - begin)
     try:
         _search(database, folder, texts, receipt)
     except (StoreError, OSError, subprocess.SubprocessError, ValueError) as error:
         receipt.n_texts_searched, receipt.n_texts_not_searched = 0, len(texts)
-        receipt.search_failed = f"{type(error).__name__}; look yourself with: grep -a -c TEXT FILE"
+        receipt.search_failed = f"{type(error).__name__}; {_REMEDY}"
     return receipt.as_dict(time.monotonic() - begin)
 
 
@@ -104,8 +111,6 @@ def _search(database: Database, folder: Path, texts: Sequence[str], receipt: Rec
     searched = list(texts[:MAX_SEARCHED_TEXTS])
     receipt.n_texts_searched = len(searched)
     receipt.n_texts_not_searched = len(texts) - len(searched)
-    if not searched:
-        return
     for text, found in zip(searched, _scan(files, searched), strict=True):
         if found and _others_have(database, text):
             receipt.n_texts_of_others += 1

@@ -28,7 +28,8 @@ class Refreshed:
     """What a refresh did.
 
     `n_offered` of the users written for have sentences of their own, which were kept. `n_gone` were deleted while
-    their profile was being written. `failed` could not be written for, each with the reason.
+    their profile was being written. For `n_newer` others wrote meanwhile, from a newer history, and theirs was kept.
+    `failed` could not be written for, each with the reason.
     """
 
     n_events_added: int = 0
@@ -37,6 +38,7 @@ class Refreshed:
     n_rewritten: int = 0
     n_offered: int = 0
     n_gone: int = 0
+    n_newer: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -49,12 +51,13 @@ def refresh_store(
     the catalogue are left out and counted. Jobs of the queue that are answered by this, or were before, are closed.
 
     A user whose profile cannot be written is named in the result, and comes last the next time. Raises
-    `UnavailableError` where the writer does not answer at present, `ModelError` where it fails for everybody; what was
-    written until then is kept.
+    `UnavailableError` where the writer does not answer at present, `ModelError` where it fails for everybody who has
+    not failed before; what was written until then is kept.
     """
     done = Refreshed(*_add(store, events)) if events is not None else Refreshed()
     waiting = list(store.stale_users())
     store.close_answered_jobs()
+    failed_before = {job.user_id for job in store.jobs() if job.state == "failed"}
     for start in range(0, len(waiting), _USERS_AT_ONCE):
         if progress:
             progress(start, len(waiting))
@@ -62,7 +65,7 @@ def refresh_store(
         there = [one for one in asked if one[1].events]  # the others were deleted meanwhile
         done.n_gone += len(asked) - len(there)
         for one, written in _write(write, there):
-            _keep(store, one, written, done)
+            _keep(store, one, written, done, failed_before)
         store.close_answered_jobs()
     if progress:
         progress(len(waiting), len(waiting))
@@ -91,7 +94,9 @@ def _write(write: WriteMany, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, 
         yield from zip(asked, written, strict=True)
 
 
-def _keep(store: Store, asked: _Asked, written: tuple[str, str] | BluerecError, done: Refreshed) -> None:
+def _keep(
+    store: Store, asked: _Asked, written: tuple[str, str] | BluerecError, done: Refreshed, failed_before: set[str]
+) -> None:
     user, known = asked
     try:
         if isinstance(written, BluerecError):
@@ -103,11 +108,18 @@ def _keep(store: Store, asked: _Asked, written: tuple[str, str] | BluerecError, 
     except (DataError, ModelError) as error:
         store.note_failure(user, type(error).__name__)
         done.failed[user] = str(error)
-        if not done.n_rewritten and len(done.failed) >= _MOST_FAILURES_FIRST:
+        # Who failed before says nothing of the writer; they come last, and however many they are, each has their turn.
+        if done.n_rewritten or user in failed_before:
+            return
+        n_first = len(done.failed.keys() - failed_before)
+        if n_first >= _MOST_FAILURES_FIRST:
             raise ModelError(
-                f"none of the first {len(done.failed)} profiles could be written, the last because: {error}"
+                f"none of the first {n_first} profiles could be written, the last because: {error}"
             ) from error
     else:
+        if made.history_digest != known.digest:
+            done.n_newer += 1
+            return
         done.n_rewritten += 1
         done.n_offered += made.offered is not None
 

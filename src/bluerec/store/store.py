@@ -35,7 +35,7 @@ from bluerec.store.records import (
     unpack_vectors,
     unpack_version,
 )
-from bluerec.store.sentences import find_locked, join_sentences, merge_offer, read_sentence, split_sentences
+from bluerec.store.sentences import find_locked, read_sentence, split_sentences
 from bluerec.store.transactions import (
     accept_written,
     add_user,
@@ -44,7 +44,9 @@ from bluerec.store.transactions import (
     clean_row,
     find_user,
     insert_events,
+    merge_written,
     next_version,
+    read_digest,
     read_facts,
     replace_version,
     require_text,
@@ -152,7 +154,9 @@ class Store:
 
         Where a person wrote the whole profile it does not change, and the text is kept beside it as `offered`.
         As seen counts the history `known`, or with `job_id` the one that was there when the job was taken: what came
-        since makes the user stale. Raises `GoneError` where that user was deleted meanwhile, or that job closed.
+        since makes the user stale. Where others have written from today's history meanwhile, and this text is from an
+        older one, theirs stays and is returned: the user would be stale with nobody who waits. Raises `GoneError` where
+        that user was deleted meanwhile, or that job closed.
         """
         text = accept_written(text)
         while True:
@@ -163,8 +167,10 @@ class Store:
             with self._database.writing() as connection:
                 if self._latest(connection, user_id) != last:
                     continue  # somebody edited while the vectors were made
-                user_row, history_digest = seen_history(connection, user_id, job_id, known)
-                made = replace(made, history_digest=history_digest)
+                user_row, seen = seen_history(connection, user_id, job_id, known)
+                if last and last.history_digest != seen and last.history_digest == read_digest(connection, user_row):
+                    return last
+                made = replace(made, history_digest=seen)
                 if is_new:
                     append_version(connection, user_row, made, vectors)
                 else:
@@ -331,18 +337,3 @@ class Store:
             return unpack_version(row)
         except Damaged as error:
             raise self._database.damaged(str(error)) from error
-
-
-def merge_written(last: StoredVersion | None, text: str, writer: str) -> StoredVersion:
-    """The version after `last` when a writer has written `text`, as yet without the history that it was written from.
-
-    Where a person wrote all of `last` it is `last` itself, under the same number, with the text beside it.
-    """
-    offered = split_sentences(text)
-    sentences = merge_offer(last.sentences, last.locked, offered) if last else offered
-    if last and sentences is None:
-        return replace(last, offered=text)
-    sentences = sentences or []
-    kept = [sentence for sentence in sentences if last and sentence in last.locked]
-    made = next_version(last, join_sentences(sentences) if kept else text, sentences, kept)
-    return replace(made, writer=writer, offered=text if kept else None)

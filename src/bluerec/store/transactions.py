@@ -20,7 +20,7 @@ from bluerec.store.records import (
     pack_vectors,
     pack_version,
 )
-from bluerec.store.sentences import clean_line, clean_text
+from bluerec.store.sentences import clean_line, clean_text, join_sentences, merge_offer, split_sentences
 from bluerec.types import Interaction, Item
 
 # The digest of a user without a history.
@@ -86,6 +86,12 @@ def update_digest(writer: sqlite3.Connection, user_row: int) -> None:
     writer.execute("UPDATE users SET history_digest = ? WHERE user_row = ?", (digest.hexdigest(), user_row))
 
 
+def read_digest(connection: sqlite3.Connection, user_row: int) -> str:
+    """The digest of a user's history as it is now."""
+    asked = "SELECT history_digest FROM users WHERE user_row = ?"
+    return str(connection.execute(asked, (user_row,)).fetchone()[0])
+
+
 def seen_history(
     writer: sqlite3.Connection, user_id: str, job_id: str | None, known: KnownHistory | None
 ) -> tuple[int, str]:
@@ -135,6 +141,21 @@ def next_version(
     """The version after `last`, as yet without a writer."""
     number = last.version + 1 if last else 1
     return StoredVersion(number, text, tuple(sentences), tuple(locked), "", time.time(), False, NO_HISTORY)
+
+
+def merge_written(last: StoredVersion | None, text: str, writer: str) -> StoredVersion:
+    """The version after `last` when a writer has written `text`, as yet without the history that it was written from.
+
+    Where a person wrote all of `last` it is `last` itself, under the same number, with the text beside it.
+    """
+    offered = split_sentences(text)
+    sentences = merge_offer(last.sentences, last.locked, offered) if last else offered
+    if last and sentences is None:
+        return replace(last, offered=text)
+    sentences = sentences or []
+    kept = [sentence for sentence in sentences if last and sentence in last.locked]
+    made = next_version(last, join_sentences(sentences) if kept else text, sentences, kept)
+    return replace(made, writer=writer, offered=text if kept else None)
 
 
 def written_by(made: StoredVersion, writer: str, history_digest: str, *, edited: bool = False) -> StoredVersion:
