@@ -6,6 +6,7 @@ values. The `trl` table passes to TRL's GRPOConfig as it is.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import tomllib
@@ -132,7 +133,9 @@ def _build(kind: type[Any], table: Any, where: str, path: str) -> Any:
     known = {item.name: item for item in fields(kind)}
     unknown = [key for key in table if key not in known]
     if unknown:
-        raise ConfigError(f"{where}: unknown setting {_join(path, unknown[0])}; known here: {', '.join(known)}")
+        near = difflib.get_close_matches(unknown[0], known, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"{where}: unknown setting {_join(path, unknown[0])}; {meant}known here: {', '.join(known)}")
     hints = typing.get_type_hints(kind)
     values = {}
     for key, value in table.items():

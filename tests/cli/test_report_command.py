@@ -48,6 +48,14 @@ def write_profile_table(table: ExampleTable, word: str, path: Path) -> Path:
     return path
 
 
+def test_by_default_a_page_lies_beside_what_it_tells(run_report, tmp_path: Path) -> None:
+    results = write_results(tmp_path / "games.json")
+    run = write_run(tmp_path / "blue-run", n_steps=1, is_whole=True)
+    assert run_report(results)[1].strip() == str(tmp_path / "games.html")
+    assert run_report(run, results)[1].strip() == str(run / "report.html")
+    assert "in the only step" in (run / "report.html").read_text(encoding="utf-8")
+
+
 def test_results_and_a_run_become_a_page(run_report, tmp_path: Path) -> None:
     results = write_results(tmp_path / "results.json")
     run = write_run(tmp_path / "blue-run", n_steps=3, is_whole=False)

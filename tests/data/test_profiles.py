@@ -114,6 +114,10 @@ def test_texts_from_elsewhere_may_name_their_writer_and_users_without_an_example
         (lambda texts: texts[:1].with_columns(user_id=pl.lit("stranger")), "1 of 1 texts are of users .*'stranger'"),
         (lambda texts: texts.with_columns(text=pl.lit(None, pl.String)), "3 of 3 profiles have no text"),
         (lambda texts: texts.with_columns(mood=pl.lit("x")), "unknown mood"),
+        (
+            lambda texts: texts.rename({"user_id": "uid", "text": "profile"}),
+            "no column user_id and text, but uid, prof",
+        ),
     ],
 )
 def test_faulty_texts_from_elsewhere_are_refused(change, message: str, tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ from peft import LoraConfig, get_peft_model
 
 from bluerec.errors import MissingExtraError, ModelError
 from bluerec.profiling import models
-from bluerec.profiling.models import EMBEDDED_MODELS, load_profiler, resolve_adapter, resolve_model, save_adapter
+from bluerec.profiling.models import (
+    EMBEDDED_MODELS,
+    announce_download,
+    load_profiler,
+    resolve_adapter,
+    resolve_model,
+    save_adapter,
+)
 
 MESSAGES = [{"role": "user", "content": "Likes racing games."}]
 
@@ -202,3 +209,17 @@ def test_the_embedded_profiler_is_converted_once(isolated_cache: Path, monkeypat
     again = load_profiler("HuggingFaceTB/SmolLM2-135M-Instruct", offline=True, announce=told.append)
     assert len(told) == 1
     torch.testing.assert_close(again.model.state_dict(), profiler.model.state_dict())
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError
+
+    def no_network(*_: object, **__: object) -> None:
+        raise HTTPError("Name or service not known")
+
+    monkeypatch.setattr(HfApi, "model_info", no_network)
+    with pytest.raises(
+        ModelError, match=r"the hub cannot be reached .*Name or service not known.*; give a local folder"
+    ):
+        announce_download("nobody/nothing-at-all", lambda text: None)

@@ -57,6 +57,8 @@ def _tell(done: Refreshed, *, with_events: bool) -> None:
             f"{done.n_events_added:,} new interactions, {done.n_events_known:,} known already, "
             f"{done.n_unknown_items:,} of items that the store does not have"
         )
+    if done.n_unknown_items:
+        console.say("give the store the new catalogue, and these events again: bluerec index DIR --out STORE --rebuild")
     console.print_result(
         f"{done.n_rewritten:,} profiles written, {done.n_offered:,} of them beside sentences that a person wrote"
     )

@@ -22,7 +22,12 @@ def report_command(
             metavar="RUN_OR_RESULTS...", help="Results files, and folders of training runs, running or not."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("report.html"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="The page to write; by default RUN/report.html, or RESULTS.html beside RESULTS.json."
+        ),
+    ] = None,
     title: Annotated[str, typer.Option("--title", help="Heading of the page; by default the names of its data.")] = "",
     profiles: Annotated[
         list[str] | None,
@@ -48,12 +53,20 @@ def report_command(
         raise ConfigError("report: nothing to report on; pass results files, training runs, or --profiles and --data")
     if profiles and data is None:
         raise ConfigError("report: --profiles needs --data DIR, the prepared folder that they were written for")
+    out = out or _place(inputs[0] if inputs else None)
     check_writable(out)
     results, runs = load_report_inputs(inputs or [])
     config = load_config(None, settings or ())
     users = _show_users(data, profiles, config, n_users, offline) if data and profiles else []
     save_report(Report(results, runs, users, title), out)
     console.print_result(str(out))
+
+
+def _place(first: Path | None) -> Path:
+    """Beside the first input, so that one report never takes the place of another's."""
+    if first is None:
+        return Path("report.html")
+    return first / "report.html" if first.is_dir() else first.with_suffix(".html")
 
 
 def _show_users(data: Path, profiles: list[str], config: Config, n_users: int, offline: bool) -> list[ShownUser]:

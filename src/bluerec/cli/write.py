@@ -18,7 +18,7 @@ from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.models import load_profiler
 from bluerec.profiling.prompt_settings import load_writing_config
-from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, write_profiles
+from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, refuse_existing, write_profiles
 from bluerec.types import ProfileWriter
 
 # What others write may cost money: a kill loses no more than this.
@@ -47,6 +47,7 @@ def write_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write one profile per user from the history before the target; a killed run goes on where it was."""
+    refuse_existing(out)  # before a model is loaded
     settings = _settle(config, overrides or (), profiler, adapter, endpoint)
     data = settings.data
     examples = split_examples(load_dataset(directory), protocol or data.protocol, seed=data.split_seed)

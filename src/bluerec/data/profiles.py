@@ -71,6 +71,8 @@ def check_profiles(table: pl.DataFrame, *, where: str = "profiles") -> pl.DataFr
     """
     missing = [name for name in PROFILES_SCHEMA if name not in table.columns]
     unknown = [name for name in table.columns if name not in PROFILES_SCHEMA]
+    if len(missing) == len(PROFILES_SCHEMA):
+        raise DataError(f"{where}: no column user_id and text, but {', '.join(unknown) or 'none'}; rename them")
     if missing or unknown:
         raise DataError(
             f"{where}: a profile table has the columns {', '.join(PROFILES_SCHEMA)} (one of texts from elsewhere "

@@ -74,6 +74,8 @@ def _tell_run(run: TrainingRun) -> str:
         return f"{run.name}: no step has been logged yet."
     n_compared = max(1, len(rewards) // _COMPARED_SHARE)
     before, after = sum(rewards[:n_compared]) / n_compared, sum(rewards[-n_compared:]) / n_compared
+    if len(rewards) == 1:
+        return f"{run.name}: the reward was {format_compact(after)} in the only step."
     verb = "rose" if after > before else "fell"
     steps = "the first and the last step" if n_compared == 1 else f"the first and the last {n_compared} steps"
     return (

@@ -313,13 +313,13 @@ def announce_download(hub_name: str, announce: Callable[[str], None] | None) -> 
     if announce is None or _in_hub_cache(hub_name):
         return
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
 
     try:
         info = HfApi().model_info(hub_name, files_metadata=True)
     except RepositoryNotFoundError as error:
         raise ModelError(f"model {hub_name!r} is not on the hub and not a folder here; check the name") from error
-    except (HfHubHTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:  # no answer, or one that says no
         raise ModelError(
             f"model {hub_name!r}: the hub cannot be reached ({_first_line(error)}); give a local folder"
         ) from error

@@ -115,8 +115,7 @@ def write_profiles(
     exists or the parts were begun with other settings.
     """
     out = Path(out)
-    if out.exists():
-        raise ConfigError(f"{out} already exists; choose another --out or delete it")
+    refuse_existing(out)
     parts = _Parts(out, _describe(table, writer, config))
     done = parts.load()
     written = set(done["example_id"].to_list())
@@ -135,6 +134,12 @@ def write_profiles(
     if progress:
         progress(len(table), len(table))
     return result
+
+
+def refuse_existing(out: Path) -> None:
+    """Raise `ConfigError` where there is a table of profiles already: it is whole, and nothing is left to do."""
+    if out.exists():
+        raise ConfigError(f"{out} already exists; choose another --out or delete it")
 
 
 class _Parts:

@@ -127,7 +127,10 @@ def _keep(
 def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
     missing = [name for name in ("user_id", "item_id", "timestamp") if name not in events.columns]
     if missing:
-        raise DataError(f"new interactions: column(s) {', '.join(missing)} missing; run: bluerec prepare parquet PATH")
+        raise DataError(
+            f"new interactions: no column {', '.join(missing)} among {', '.join(events.columns)}; name them user_id, "
+            "item_id and timestamp (Unix seconds), as in docs/data-format.md"
+        )
     names = [name for name in INTERACTIONS_SCHEMA if name in events.columns]
     table = events.select(pl.col(name).cast(INTERACTIONS_SCHEMA[name]) for name in names)
     empty = sum(table[name].null_count() for name in ("user_id", "item_id", "timestamp"))
