@@ -17,7 +17,6 @@ from bluerec.data.histories import split_examples
 from bluerec.data.profiles import load_profiles
 from bluerec.data.toy import build_world
 from bluerec.errors import ConfigError, DataError
-from bluerec.profiling import writers
 from bluerec.profiling.fakes import EchoWriter
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.prompts import render_prompt
@@ -98,8 +97,7 @@ def test_one_profile_per_example_in_order(table, tmp_path: Path) -> None:
         write_profiles(table, EchoWriter(), ProfilerConfig(), count_words, out)
 
 
-def test_other_settings_do_not_mix(table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writers, "PROFILES_PER_PART", 10)
+def test_other_settings_do_not_mix(table, tmp_path: Path) -> None:
     out = tmp_path / "profiles.parquet"
 
     class Failing(EchoWriter):
@@ -112,7 +110,7 @@ def test_other_settings_do_not_mix(table, tmp_path: Path, monkeypatch: pytest.Mo
         _n_calls = 0
 
     with pytest.raises(KeyboardInterrupt):
-        write_profiles(table, Failing(), ProfilerConfig(), count_words, out)
+        write_profiles(table, Failing(), ProfilerConfig(), count_words, out, per_part=10)
     with pytest.raises(ConfigError, match="max_events differ"):
         write_profiles(table, EchoWriter(), ProfilerConfig(max_events=3), count_words, out)
     assert write_profiles(table, EchoWriter(), ProfilerConfig(), count_words, out).height == len(table)
@@ -135,8 +133,6 @@ from bluerec.data.toy import build_world
 from bluerec.profiling import writers
 from bluerec.profiling.fakes import EchoWriter
 
-writers.PROFILES_PER_PART = 4
-
 class Slow(EchoWriter):
     def write(self, prompts):
         time.sleep(0.05)
@@ -144,7 +140,7 @@ class Slow(EchoWriter):
 
 table = split_examples(build_world(n_users=60, n_items=50, seed=1).dataset).select("all")
 print("ready", flush=True)
-writers.write_profiles(table, Slow(), ProfilerConfig(), lambda text: len(text.split()), sys.argv[1])
+writers.write_profiles(table, Slow(), ProfilerConfig(), lambda text: len(text.split()), sys.argv[1], per_part=4)
 """
 
 

@@ -7,6 +7,7 @@ question, see `steering`.
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ from bluerec.selftest.payloads import CHAT_MARKS, make_wishes
 from bluerec.selftest.served import Served, serve
 from bluerec.selftest.small_store import make_store
 from bluerec.selftest.suite import Outcome, Plan, Suite, replaced
+from bluerec.store import queries, transactions
 from bluerec.store import store as store_module
-from bluerec.store import transactions
 from bluerec.types import Event, History, Interaction, Item
 
 VICTIM, SECRET = "victim-user", "secretcanary"
@@ -162,7 +163,11 @@ def _look_at_answers(
 def _plant(plan: Plan) -> Outcome:
     """The same with a store that takes everybody for the victim."""
     known = transactions.find_user
-    with replaced(store_module, "find_user", lambda connection, _: known(connection, VICTIM)):
+
+    def find_victim(connection: sqlite3.Connection, _: str) -> int:
+        return known(connection, VICTIM)
+
+    with replaced(store_module, "find_user", find_victim), replaced(queries, "find_user", find_victim):
         return _attempt(plan, 2)
 
 

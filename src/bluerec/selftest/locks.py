@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bluerec.selftest.small_store import make_store, open_store
 from bluerec.selftest.suite import Outcome, Plan, Suite, replaced
-from bluerec.store import store as store_module
+from bluerec.store import transactions
 
 _WORDS = ("racing", "chess", "puzzle", "farming", "football", "golf", "dungeon", "deck", "space", "trains")
 _N_USERS = 8
@@ -45,7 +45,7 @@ def _take_every_offer(current: Sequence[str], locked: Sequence[str], offered: Se
 
 
 def _plant(plan: Plan) -> Outcome:
-    with replaced(store_module, "merge_offer", _take_every_offer):
+    with replaced(transactions, "merge_offer", _take_every_offer):
         return _offer_often(plan, 20)
 
 
