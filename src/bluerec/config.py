@@ -133,7 +133,7 @@ def _build(kind: type[Any], table: Any, where: str, path: str) -> Any:
     known = {item.name: item for item in fields(kind)}
     unknown = [key for key in table if key not in known]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, 1)
+        near = difflib.get_close_matches(unknown[0], known, 1, cutoff=0.8)
         meant = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"{where}: unknown setting {_join(path, unknown[0])}; {meant}known here: {', '.join(known)}")
     hints = typing.get_type_hints(kind)

@@ -91,8 +91,9 @@ def test_profiles_of_an_endpoint(bluerec, world: Path, tmp_path: Path) -> None:
     table = load_profiles(out)
     assert set(table["text"]) == {"cheerful things."}
     assert table["n_tokens"].null_count() == 5  # nobody counted them
+    other = (*write[:-1], tmp_path / "other.parquet")
     for more in ((), ("--profiler", "some-model", "--adapter", tmp_path)):
-        code, _, errors = bluerec(*write, "--endpoint", "http://127.0.0.1:9/v1", *more)
+        code, _, errors = bluerec(*other, "--endpoint", "http://127.0.0.1:9/v1", *more)
         assert code == 2
         assert "--endpoint needs --profiler NAME" in one_line(errors)
 
@@ -109,6 +110,7 @@ def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, t
     [
         (("--out", "r", "--set", "train.group_size=1"), "use at least 2"),
         (("--out", "r", "--set", "train.speed=1"), "unknown setting train.speed"),
+        (("--out", "r", "--set", "train.n_step=1"), "did you mean n_steps?"),
         (("--out", "r", "--set", "embedding_reward.weight=0", "--set", "choice_reward.weight=0"), "sum to nothing"),
         (("--out", "r", "--set", "guards.no_such=1"), "unknown setting guards.no_such"),
         (("--out", "r", "--config", "nowhere.toml"), "cannot be read"),
