@@ -21,6 +21,9 @@ IntArray = NDArray[np.int64]
 TextKind = Literal["profile", "item"]
 Message = dict[str, str]
 
+# The end of the year 9999 in Unix seconds: no date is later, and what is larger was meant as milliseconds.
+LAST_SECOND = 253_402_300_799
+
 
 @dataclass(frozen=True, slots=True)
 class Interaction:

@@ -12,7 +12,7 @@ from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope, hash_token
 from bluerec.serving.limits import CONTENT_SECURITY_POLICY, Limits, RateLimiter
 from bluerec.serving.routes import render_context
-from bluerec.serving.timeline import LAST_TIME
+from bluerec.types import LAST_SECOND
 from serving.conftest import Served, headers_of
 from serving.memory_store import MemoryRecommender, build_memory_store
 
@@ -236,7 +236,7 @@ def test_who_waits_already_is_not_refused_by_a_full_queue(served: Served) -> Non
 
 
 def test_a_time_in_milliseconds_is_refused_and_an_old_one_harms_no_page(served: Served) -> None:
-    for timestamp, status in ((LAST_TIME, 202), (LAST_TIME + 1, 422), (1_000_000_000_000, 422), (10**30, 422)):
+    for timestamp, status in ((LAST_SECOND, 202), (LAST_SECOND + 1, 422), (1_000_000_000_000, 422), (10**30, 422)):
         body = {"interactions": [{"item_id": "i0007", "timestamp": timestamp}]}
         answer = call(served, "POST", "/users/u0001/interactions", body)
         assert answer.status_code == status, timestamp

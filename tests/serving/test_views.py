@@ -5,9 +5,9 @@ import pytest
 
 from bluerec.serving.changes import diff_words, find_gone, find_moves
 from bluerec.serving.projection import HEIGHT, MARGIN, WIDTH, fit_plane
-from bluerec.serving.timeline import FIRST_TIME, LAST_TIME, build_timeline, show_day
+from bluerec.serving.timeline import FIRST_TIME, build_timeline, show_day
 from bluerec.serving.views import describe_item, find_training
-from bluerec.types import Event, Interaction, Item
+from bluerec.types import LAST_SECOND, Event, Interaction, Item
 from serving.memory_store import Row, Version
 
 
@@ -83,9 +83,9 @@ def test_a_time_that_no_calendar_has_stays_a_number() -> None:
     line = build_timeline(events_at(FIRST_TIME, 1_700_000_000_000))
     assert [dot.label for dot in line.dots] == ["3 Mar 1973: title 0", "title 1"]
     assert len(line.ticks) < 20
-    assert list(build_timeline(events_at(LAST_TIME + 1, LAST_TIME + 2)).ticks) == []
-    assert show_day(LAST_TIME) == "31 Dec 9999"
-    assert [show_day(number) for number in (7, 12_345_678, LAST_TIME + 1)] == ["7", "12345678", "253402300800"]
+    assert list(build_timeline(events_at(LAST_SECOND + 1, LAST_SECOND + 2)).ticks) == []
+    assert show_day(LAST_SECOND) == "31 Dec 9999"
+    assert [show_day(number) for number in (7, 12_345_678, LAST_SECOND + 1)] == ["7", "12345678", "253402300800"]
 
 
 def test_before_and_after_training_are_the_latest_of_one_model() -> None:

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluerec.errors import DataError, ModelError, StoreError, UnavailableError
-from bluerec.serving.timeline import LAST_TIME
-from bluerec.store.records import LAST_SECOND, StoredVersion
+from bluerec.store.records import StoredVersion
 from bluerec.store.refreshing import refresh_store
 from bluerec.store.sentences import join_sentences, merge_offer, split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import merge_written
-from bluerec.types import Event
+from bluerec.types import LAST_SECOND, Event
 from store.stores import EMBEDDER, make_store
 
 Asked = Sequence[tuple[str, Sequence[Event]]]
@@ -315,8 +314,8 @@ def test_times_that_are_not_in_seconds_are_refused_before_anything_is_added(stor
     assert refresh_store(store, Writer(), new_events("u0001", timestamp=LAST_SECOND)).n_events_added == 1
 
 
-def test_the_store_and_the_service_agree_on_the_last_second() -> None:
-    assert LAST_SECOND == LAST_TIME == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+def test_the_last_second_is_the_end_of_the_calendar() -> None:
+    assert datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() == LAST_SECOND
 
 
 def made_of(sentences: Sequence[str], locked: Sequence[str]) -> StoredVersion:

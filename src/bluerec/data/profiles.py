@@ -34,6 +34,7 @@ NULLABLE_COLUMNS = ("n_tokens", "n_events", "n_omitted")
 TEXT_COLUMNS = ("user_id", "text", "writer")
 FOREIGN_WRITER = "elsewhere"
 FOREIGN_TEMPLATE = "unknown"
+# Without examples a text counts as later than every other.
 LATEST = 2**62
 
 

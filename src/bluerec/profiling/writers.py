@@ -124,8 +124,7 @@ def write_profiles(
         if progress:
             progress(len(written) + start, len(table))
         rows = wanted[start : start + per_part]
-        written_now = _write_rows(table, rows, writer, config, count_tokens)
-        parts.save(written_now.with_columns(n_tokens=pl.lit(None, pl.Int32)) if is_rough else written_now)
+        parts.save(_write_rows(table, rows, writer, config, count_tokens, is_rough=is_rough))
     everything = parts.load()
     order = pl.DataFrame({"example_id": table.example_ids})
     result = order.join(everything, on="example_id", how="left", maintain_order="left").select(PROFILES_SCHEMA.names())
@@ -177,6 +176,8 @@ def _write_rows(
     writer: ProfileWriter,
     config: ProfilerConfig,
     count_tokens: Callable[[str], int],
+    *,
+    is_rough: bool,
 ) -> pl.DataFrame:
     chosen = table.take(pl.Series(rows, dtype=pl.Int64).to_numpy())
     examples = list(chosen.examples(last=config.max_events))
@@ -192,7 +193,7 @@ def _write_rows(
                 "split": example.split,
                 "n_events": one.prompt.n_events,
                 "n_omitted": total - one.prompt.n_events,
-                "n_tokens": count_tokens(one.text),
+                "n_tokens": None if is_rough else count_tokens(one.text),
             }
             for example, one, total in zip(examples, written, n_events, strict=True)
         ],

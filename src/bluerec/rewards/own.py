@@ -32,7 +32,7 @@ class OwnReward:
             raise TrainingError(f"reward {self.name!r} gave {len(given)} scores for {len(texts)} texts; mend its code")
         try:
             scores = [None if score is None else float(score) for score in given]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise TrainingError(f"reward {self.name!r} gave what is no number ({error}); mend its code") from error
         return check_scores(self.name, scores, example_ids)
 
@@ -73,7 +73,7 @@ def _load_module(source: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{source} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickled objects look their module up.
+    # Dataclasses look their module up.
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
     return module

@@ -8,8 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from bluerec.serving.ports import Job, ProfileVersion, Reasoned
-from bluerec.serving.timeline import LAST_TIME
-from bluerec.types import Item
+from bluerec.types import LAST_SECOND, Item
 
 MAX_ID_CHARACTERS = 256
 MAX_PROFILE_CHARACTERS = 20_000
@@ -48,7 +47,7 @@ def _check_text(text: str) -> str:
 
 
 def _check_seconds(timestamp: int) -> int:
-    if timestamp > LAST_TIME:
+    if timestamp > LAST_SECOND:
         # The answer names the type of an error and nothing else.
         raise PydanticCustomError("not_in_seconds", "a time in Unix seconds; this is beyond the year 9999")
     return timestamp
@@ -57,7 +56,7 @@ def _check_seconds(timestamp: int) -> int:
 Text = Annotated[str, Field(min_length=1, max_length=MAX_PROFILE_CHARACTERS), AfterValidator(_check_text)]
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS), AfterValidator(_check_text)]
 
-Seconds = Annotated[int, Field(ge=0, json_schema_extra={"maximum": LAST_TIME}), AfterValidator(_check_seconds)]
+Seconds = Annotated[int, Field(ge=0, json_schema_extra={"maximum": LAST_SECOND}), AfterValidator(_check_seconds)]
 
 
 class Strict(BaseModel):

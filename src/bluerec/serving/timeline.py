@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bluerec.types import Event
+from bluerec.types import LAST_SECOND, Event
 
 WIDTH, HEIGHT, MARGIN = 1000, 84, 14
-# Earlier numbers are positions in a sequence and no times; later ones are beyond the year 9999, no calendar has them.
+# Earlier numbers are positions in a sequence and no times.
 FIRST_TIME = 100_000_000
-LAST_TIME = 253_402_300_799
 _STEP = 13
 _HIGHEST = 4
 _MOST_TICKS = 9
@@ -64,20 +63,20 @@ def build_timeline(events: Sequence[Event]) -> Timeline:
 
 def show_day(seconds: float) -> str:
     """A date for people; what is no time stays a number."""
-    if not FIRST_TIME <= seconds <= LAST_TIME:
+    if not FIRST_TIME <= seconds <= LAST_SECOND:
         return f"{seconds:.15g}"
     return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y")
 
 
 def _label(event: Event) -> str:
     time, title = event.interaction.timestamp, event.item.title or "untitled item"
-    return f"{show_day(time)}: {title}" if FIRST_TIME <= time <= LAST_TIME else title
+    return f"{show_day(time)}: {title}" if FIRST_TIME <= time <= LAST_SECOND else title
 
 
 def _find_years(first: float, last: float, room: float) -> list[Tick]:
-    if first > LAST_TIME:
+    if first > LAST_SECOND:
         return []
-    latest = datetime.fromtimestamp(min(last, LAST_TIME), UTC).year
+    latest = datetime.fromtimestamp(min(last, LAST_SECOND), UTC).year
     years = range(datetime.fromtimestamp(first, UTC).year + 1, latest + 1)
     every = -(-len(years) // _MOST_TICKS) or 1
     span = last - first or 1.0

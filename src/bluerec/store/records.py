@@ -20,9 +20,6 @@ EVENT_COLUMNS = "user_row, item_row, timestamp, rating, review_title, review_tex
 VECTOR_COLUMNS = "user_row, place, vector, near_rows, near_scores, checksum"
 JOB_COLUMNS = "job_id, user_id, state, created_at, error, jobs.history_digest"
 
-# The end of the year 9999 in Unix seconds: no date is later, and what is larger was meant as milliseconds.
-LAST_SECOND = 253_402_300_799
-
 
 class Damaged(ValueError):
     """A row whose content is not what was written."""

@@ -9,10 +9,10 @@ import polars as pl
 
 from bluerec.data.tables import INTERACTIONS_SCHEMA
 from bluerec.errors import BluerecError, DataError, ModelError, UnavailableError
-from bluerec.store.records import LAST_SECOND, KnownHistory
+from bluerec.store.records import KnownHistory
 from bluerec.store.store import Store
 from bluerec.store.transactions import GoneError, clean_row
-from bluerec.types import Event, Interaction
+from bluerec.types import LAST_SECOND, Event, Interaction
 
 # From a user's events, oldest first, to a text and the name of what wrote it: many users at once.
 WriteMany = Callable[[Sequence[tuple[str, Sequence[Event]]]], Sequence[tuple[str, str]]]
@@ -84,14 +84,12 @@ def _write(write: WriteMany, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, 
         if len(asked) == 1:
             yield asked[0], error
             return
-        written = None
-    if written is None:
         for one in asked:
             yield from _write(write, [one])
-    elif len(written) != len(asked):
+        return
+    if len(written) != len(asked):
         raise DataError(f"the writer returned {len(written)} texts for {len(asked)} users; nothing of them was kept")
-    else:
-        yield from zip(asked, written, strict=True)
+    yield from zip(asked, written, strict=True)
 
 
 def _keep(

@@ -13,7 +13,6 @@ from bluerec.data.personal_data import strip_personal_data
 from bluerec.errors import DataError, StoreError
 from bluerec.store.database import Database, place_holders
 from bluerec.store.records import (
-    LAST_SECOND,
     KnownHistory,
     SentenceVectors,
     StoredVersion,
@@ -21,7 +20,7 @@ from bluerec.store.records import (
     pack_version,
 )
 from bluerec.store.sentences import clean_line, clean_text, join_sentences, merge_offer, split_sentences
-from bluerec.types import Interaction, Item
+from bluerec.types import LAST_SECOND, Interaction, Item
 
 # The digest of a user without a history.
 NO_HISTORY = "none"
