@@ -74,7 +74,7 @@ class Entrance:
         table, pools = self.ground.arena.table, self.ground.arena.pools
         inputs: dict[str, Any] = {"external": digest_file(external.path), "pools": list(found.pools)}
         if found.lists is not None:
-            inputs["ties"] = "equal scores"  # near ones tied once: ranks of that time are not kept
+            inputs["ties"] = "equal scores"  # what ties decides a rank, so it is part of what a cell depends on
         identity = identify_cell(self.ground.arena, external.name, inputs)
         n_candidates = self.ground.count_candidates()[[pools.index(pool) for pool in found.pools]]
         cell = Cell(external.name, identity, found.ranks, n_candidates, 0.0, found.notes)

@@ -103,7 +103,7 @@ def _put(history: History, events: list[Event], place: int, carrier: str, text: 
 def _steer(plan: Plan, n: int, writers: Writers, embedder: Embedder | None) -> Outcome:
     dataset = _load_data(plan)
     cases = list(_attack(dataset, n, plan.seed + 13))
-    vectors = _embed_catalogue(dataset, embedder, plan.choose(1_000, dataset.n_items)) if embedder else None
+    vectors = _embed_catalogue(dataset, embedder, plan.choose(100, 1_000)) if embedder else None
     outcome = Outcome({"attacked profiles": 0, "with the canary": 0})
     for start in range(0, len(cases), _BATCH):
         if plan.is_over:
@@ -155,7 +155,7 @@ def _judge(outcome: Outcome) -> None:
 
 
 def _embed_catalogue(dataset: Dataset, embedder: Embedder, n_items: int) -> Any:
-    """Vectors of the catalogue or of a sample: the fewer there are, the easier is a place among the first ten."""
+    """Vectors of a sample of the catalogue: the fewer there are, the easier is a place among the first ten."""
     rows = np.random.default_rng(0).permutation(dataset.n_items)[:n_items]
     return embedder.embed([render_item_text(dataset.item(int(row))) for row in rows], "item")
 
