@@ -6,7 +6,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from bluerec.profiling.models import load_profiler
-from bluerec.training.grpo import group_by_prompt, measure_flat_groups, score_completions
+from bluerec.training.grpo import measure_flat_groups
+from bluerec.training.prefix_scores import group_by_prompt, score_completions
 
 FAMILIES = ("llama", "gemma3", "qwen3")
 TEMPERATURE = 0.7

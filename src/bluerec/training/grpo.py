@@ -15,20 +15,19 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from transformers import DynamicCache
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler, split_tensor_dict
 
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.prompts import join_profile
 from bluerec.training.faults import StepFacts
+from bluerec.training.prefix_scores import group_by_prompt, score_completions
 from bluerec.training.progress import EpochSampler, load_progress, save_progress
 from bluerec.training.rollouts import RolloutModel
 from bluerec.training.sharing import find_generation_obstacle, find_loss_obstacle, is_sharded
+from bluerec.training.token_scores import choose_scorer
 from bluerec.types import Stateful
 
-# Parts of similar length in which the completions of a micro-batch run; each repeats the prompts' keys once.
-N_PARTS = 2
 # What a checkpoint of Transformers does not hold: the place inside a generation, and what the log counts.
 _COUNTERS = ("_step", "n_tokens_run", "n_tokens_repeated")
 
@@ -73,6 +72,7 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         split = is_sharded(self.accelerator)
         loss_obstacle = find_loss_obstacle(self.model, self.args, is_sharded=split)
         self._shared_prefix = shared_prefix and loss_obstacle is None
+        self._scorer = choose_scorer(self.model) if self._shared_prefix else None
         generation_obstacle = find_generation_obstacle(self.model, self.args, is_sharded=split)
         self._own_decoder = generation_obstacle is None and rollouts is not None
         if rollouts is not None:
@@ -195,111 +195,16 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         *args: Any,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        if not self._shared_prefix:
+        if self._scorer is None:
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
             )
         batch = group_by_prompt(input_ids, attention_mask, logits_to_keep)
         self.n_tokens_run += int(batch.prefix_mask.sum() + batch.suffix_mask.sum())
         self.n_tokens_repeated += int(attention_mask.sum())
-        logps, entropies = score_completions(model, batch, self.temperature)
+        logps, entropies = score_completions(model, batch, self.temperature, self._scorer)
         padding = (0, logits_to_keep - logps.shape[1])
         return torch.nn.functional.pad(logps, padding), torch.nn.functional.pad(entropies, padding), None
-
-
-@dataclass(frozen=True, slots=True)
-class GroupedBatch:
-    """Distinct prompts (n_groups, prefix), left-padded, and completions (n_rows, suffix), right-padded."""
-
-    prefix: torch.Tensor
-    prefix_mask: torch.Tensor
-    suffix: torch.Tensor
-    suffix_mask: torch.Tensor
-    group_of_row: torch.Tensor
-
-    def take(self, rows: torch.Tensor) -> GroupedBatch:
-        """These rows only, cut to the longest of them; the prompts stay as they are."""
-        longest = max(int(self.suffix_mask[rows].sum(dim=1).max()), 1)
-        return replace(
-            self,
-            suffix=self.suffix[rows, :longest],
-            suffix_mask=self.suffix_mask[rows, :longest],
-            group_of_row=self.group_of_row[rows],
-        )
-
-
-def group_by_prompt(input_ids: torch.Tensor, attention_mask: torch.Tensor, n_suffix: int) -> GroupedBatch:
-    """Take rows (n_rows, prefix + n_suffix) apart; rows with the same prompt form a group, in whatever order.
-
-    Columns in which every row is padding are cut off on both sides.
-    """
-    prefix, prefix_mask = input_ids[:, :-n_suffix], attention_mask[:, :-n_suffix]
-    suffix, suffix_mask = input_ids[:, -n_suffix:], attention_mask[:, -n_suffix:]
-    keys = torch.where(prefix_mask.bool(), prefix, -1)
-    distinct, group_of_row = torch.unique(keys, dim=0, return_inverse=True)
-    n_padded = int((distinct == -1).all(dim=0).sum())
-    distinct = distinct[:, n_padded:]
-    longest = max(int(suffix_mask.sum(dim=1).max()), 1)
-    return GroupedBatch(
-        prefix=distinct.clamp(min=0),
-        prefix_mask=(distinct != -1).long(),
-        suffix=suffix[:, :longest],
-        suffix_mask=suffix_mask[:, :longest],
-        group_of_row=group_of_row,
-    )
-
-
-def score_completions(model: Any, batch: GroupedBatch, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and entropies, both (n_rows, suffix), of the completion tokens at a sampling temperature.
-
-    The prompts run once; their keys and values are repeated for the rows of their group, and gradients flow back
-    through them. The first token of a completion is predicted by the last position of its prompt. The completions run
-    in parts of similar length, so that short ones are not padded to the longest; padding scores 0.
-    """
-    # Without a config the cache keeps all keys in every layer; sliding windows are cut by masks, which is exact.
-    cache = DynamicCache()
-    prefix = model(
-        input_ids=batch.prefix,
-        attention_mask=batch.prefix_mask,
-        position_ids=(batch.prefix_mask.cumsum(1) - 1).clamp(min=0),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    shape = batch.suffix.shape
-    logps, entropies = [], []
-    by_length = torch.argsort(batch.suffix_mask.sum(dim=1), stable=True)
-    for rows in by_length.tensor_split(min(N_PARTS, shape[0])):
-        part = batch.take(rows)
-        logits = _run_completions(model, part, prefix.logits[part.group_of_row], cache) / temperature
-        normaliser = logits.logsumexp(dim=2)
-        scores = logits.gather(2, part.suffix.unsqueeze(2)).squeeze(2) - normaliser
-        with torch.no_grad():
-            entropy = normaliser - (torch.softmax(logits, dim=2) * logits).sum(dim=2)
-        padding = (0, shape[1] - scores.shape[1])
-        logps.append(torch.nn.functional.pad(scores, padding))
-        entropies.append(torch.nn.functional.pad(entropy, padding))
-    back = torch.argsort(by_length)
-    return torch.cat(logps)[back], torch.cat(entropies)[back]
-
-
-def _run_completions(model: Any, part: GroupedBatch, first: torch.Tensor, prompts: DynamicCache) -> torch.Tensor:
-    """Logits (n_rows, suffix, n_vocabulary) in float32; `first` (n_rows, 1, n_vocabulary) are those of the prompts."""
-    if part.suffix.shape[1] == 1:
-        return first.float()
-    cache = DynamicCache()
-    for layer_idx, layer in enumerate(prompts.layers):
-        cache.update(layer.keys[part.group_of_row], layer.values[part.group_of_row], layer_idx)
-    prompt_mask = part.prefix_mask[part.group_of_row]
-    steps = torch.arange(part.suffix.shape[1] - 1, device=part.suffix.device)
-    rest = model(
-        input_ids=part.suffix[:, :-1],
-        attention_mask=torch.cat([prompt_mask, part.suffix_mask[:, :-1]], dim=1),
-        position_ids=prompt_mask.sum(dim=1, keepdim=True) + steps,
-        past_key_values=cache,
-        use_cache=True,
-    )
-    return torch.cat([first, rest.logits], dim=1).float()
 
 
 def measure_flat_groups(rewards: torch.Tensor, weights: Sequence[float], group_size: int) -> float:
