@@ -167,6 +167,15 @@ def test_keys_are_made_listed_and_revoked(store: Path) -> None:
     assert run("key", store) == []
 
 
+def test_a_key_of_an_unknown_user_is_made_with_a_note(store: Path) -> None:
+    made = runner.invoke(app, ["key", str(store), "--scope", "user", "--user", "nobody"], catch_exceptions=False)
+    assert "knows no user 'nobody'" in " ".join(made.stderr.split())
+    with Store.open(store) as opened:
+        user = opened.user_ids("", 1)[0]
+    made = runner.invoke(app, ["key", str(store), "--scope", "user", "--user", user], catch_exceptions=False)
+    assert (made.exit_code, made.stderr) == (0, "")
+
+
 @pytest.fixture
 def served(store: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen, Path]]:
     command = [sys.executable, "-m", "bluerec", "serve", str(store), "--port", "0", "--writer", "template", "--json"]

@@ -11,6 +11,7 @@ from bluerec.cli import console
 from bluerec.cli.options import JsonOption
 from bluerec.errors import ConfigError, MissingExtraError, StoreError
 from bluerec.store.database import DATABASE_FILE
+from bluerec.store.store import Store
 
 
 def key_command(
@@ -42,6 +43,8 @@ def key_command(
         if scope not in set(Scope):
             raise ConfigError(f"unknown scope {scope!r}; choose from {', '.join(Scope)}")
         key, token = ring.create(Scope(scope), user)
+        if user is not None and not _is_known(folder, user):
+            console.say(f"note: {folder} knows no user {user!r} yet; this key may send their first interactions")
         if as_json:
             console.print_json({"key_id": key.key_id, "scope": key.scope, "user_id": key.user_id, "token": token})
         else:
@@ -53,3 +56,8 @@ def key_command(
         console.print_json(rows)
     else:
         console.print_table(rows)
+
+
+def _is_known(folder: Path, user: str) -> bool:
+    with Store.open(folder, offline=True) as store:
+        return store.profile(user) is not None or bool(store.history(user))
