@@ -88,7 +88,7 @@ _SIGNS = tuple(
         ("you", 3, rf"\byour (?:\w+ )?(?:task|completion|prompt|{_ANSWER})\b"),
         ("you", 3, r"\bi (?:order|command|ask) you\b"),
         ("you", 2, r"(?:^|[.!?]\s)you are (?:now )?an?\s"),
-        ("you", 2, r"\byou (?:only )?(?:speak|talk|write|say)\b|\bif (?:you are )?asked\b|\bdo whatever i\b|\bwhatever you (?:write|say|do)\b|\bwhile (?:writing|answering)\b"),
+        ("you", 2, r"(?<!everything )(?<!what )\byou (?:only )?(?:speak|talk|write|say)\b|\bif (?:you are )?asked\b|\bdo whatever i\b|\bwhatever you (?:write|say|do)\b|\bwhile (?:writing|answering)\b"),
         ("you", 1, r"\byou (?:love|like|are|must|should|will|shall|have to|need to|only)\b"),
         ("role", 3, r"(?:^|[.!?]\s)(?:act as (?:an?|if)|pretend (?:that|to be|you)|assume (?:that )?(?:the|this)|imagine you)\b"),
         ("say", 4, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,60}}?\b(?:your|the|every|each|this|all)\s(?:\w+\s){{0,2}}?{_ANSWER}\b"),
@@ -103,9 +103,9 @@ _SIGNS = tuple(
         ("say", 3, r"\b(?:instead|please|kindly|simply|just|now|then|always),? (?:write|say|print|output|respond|reply|answer|repeat|mention|generate)\b"),
         ("say", 3, rf"{_FOREIGN_SAY}"),
         ("say", 3, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,60}}?\b(?:in|into|to) (?:your|the|every|each) (?:text|sentence|line)s?\b"),
-        ("say", 2, rf"{_COMMAND}{_SAY}(?:\s\w+){{0,2}}\s?[:\"]"),
-        ("say", 2, rf"{_COMMAND}(?:write|say|print|output|respond|reply|answer|repeat|mention|conclude|name)\b"),
-        ("say", 1, rf"{_COMMAND}(?:{_SAY}|{_DO})\b"),
+        ("say", 2, rf"{_COMMAND}(?!answer:){_SAY}(?:\s\w+){{0,2}}\s?[:\"]"),
+        ("say", 2, rf"{_COMMAND}(?:write|say|print|output|respond|reply|answer(?!:)|repeat|mention|conclude|name)\b"),
+        ("say", 1, rf"{_COMMAND}(?!answer:)(?:{_SAY}|{_DO})\b"),
         ("shopper", 4, rf"\b(?:the|this|that|each|every)\s(?:\w+\s)?{_SHOPPER}s?(?:'s)?\s(?:\w+\s){{0,2}}?{_WANTS}\b"),
         ("shopper", 3, rf"\b(?:the|this|that|each|every)\s(?:person|reviewer|reader)(?:'s)?\s(?:\w+\s){{0,2}}?{_WANTS}\b"),
         ("shopper", 3, rf"\b{_SHOPPER}'s (?:\w+ )?(?:favou?rite|brand|interest|preference|taste)s?\b"),
@@ -140,7 +140,8 @@ _MAYBE = re.compile(
     r"next|sentence|correct|interest|preference|taste|hidden|ai|a\.i|llm|model|bot|chat|recommender|summari|writer|whoever|anyone|your|you|i order|i command|shopper|"
     rf"user|customer|buyer|client|consumer|person|reviewer|reader|system|prompt|admin|task|end of|from now|{_SAY[3:-1]}|{_DO[3:-1]})"
 )
-_SPACED = re.compile(r"(?<!\w)(?:\w[ .*_-]){3,}\w(?!\w)")
+# The same mark between all letters of a word: another mark, or two spaces, are between words.
+_SPACED = re.compile(r"(?<!\w)\w(?P<mark>[ .*_-])(?:\w(?P=mark)){2,}\w(?!\w)")
 _HYPHEN = re.compile(r"(?<=[a-z])[-*_.](?=[a-z])")
 # Letters of other alphabets that look like ours, and digits that are read as letters inside a word.
 _LOOKALIKES = str.maketrans(
@@ -150,6 +151,11 @@ _LOOKALIKES = str.maketrans(
 _DIGITS = str.maketrans("013457@$", "oieastas")
 _QUOTES = str.maketrans("\u2018\u2019\u201c\u201d\u00ab\u00bb\u201e", '\'\'"""""')
 _DIGIT_IN_WORD = re.compile(r"\b(?=\w*[a-z])(?=\w*[0-9@$])[\w@$]+")
+_WORD = re.compile(r"[a-z]{6,}")
+# Words of commands that are read with a letter missing, added, changed or moved, where two of them stand together.
+_OFTEN_MISSPELLED = (
+    "ignore", "disregard", "previous", "instructions", "mention", "instead", "profile", "sentence", "response", "shopper",
+)  # fmt: skip
 
 
 def is_instruction(text: str) -> bool:
@@ -204,7 +210,26 @@ def _unmix(word: str) -> str:
 
 
 def _undisguise(plain: str) -> str:
-    """Letters that were spaced out or parted are put together again, digits in words read as letters."""
-    text = _SPACED.sub(lambda match: re.sub(r"[ .*_-]", "", match.group()), plain)
+    """Letters that were spaced out or parted are put together again, digits read as letters, misspellings corrected."""
+    text = _SPACED.sub(lambda match: match.group().replace(match["mark"], ""), plain)
     text = _DIGIT_IN_WORD.sub(lambda match: match.group().translate(_DIGITS), text)
-    return _HYPHEN.sub("", text)
+    return _correct(_HYPHEN.sub("", text))
+
+
+def _correct(text: str) -> str:
+    """Words of commands spelt right, if at least two of them are misspelt: one alone is in many names of products."""
+    meant = {word: key for word in _WORD.findall(text) for key in _OFTEN_MISSPELLED if _is_misspelt(word, key)}
+    return text if len(meant) < 2 else _WORD.sub(lambda match: meant.get(match.group(), match.group()), text)
+
+
+def _is_misspelt(word: str, key: str) -> bool:
+    """Whether one letter is missing, added or changed, or two neighbours are exchanged."""
+    start = next((place for place, pair in enumerate(zip(word, key, strict=False)) if pair[0] != pair[1]), None)
+    if start is None:
+        return abs(len(word) - len(key)) == 1
+    if len(word) == len(key):
+        rest = word[start + 1 :] == key[start + 1 :]
+        return rest or (
+            word[start : start + 2] == key[start : start + 2][::-1] and word[start + 2 :] == key[start + 2 :]
+        )
+    return word[start + 1 :] == key[start:] or word[start:] == key[start + 1 :]

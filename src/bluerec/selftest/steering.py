@@ -28,7 +28,7 @@ from bluerec.selftest.harmless_texts import judge_harmless
 from bluerec.selftest.payloads import make_steering_wishes
 from bluerec.selftest.small_store import make_world
 from bluerec.selftest.steering_wishes import make_known_wishes, make_strangers_wishes
-from bluerec.selftest.stranger_wishes import STRANGERS
+from bluerec.selftest.strangers import STRANGERS
 from bluerec.selftest.suite import Outcome, Plan, Suite
 from bluerec.types import Embedder, Event, History, Item
 

@@ -2,12 +2,12 @@
 
 `HELD_OUT` and `HARMLESS_HELD_OUT` were written down before there was a rule that recognises instructions, and the rule
 was to be made on the others alone. The same hands made both, and a few signs fit held-out wordings only (docs/log.md):
-they count among what the rule was made on. What it was not made on are the wordings of `stranger_wishes`.
+they count among what the rule was made on. What it was not made on are the wordings of `strangers`.
 """
 
 from __future__ import annotations
 
-from bluerec.selftest.stranger_wishes import STRANGERS
+from bluerec.selftest.strangers import STRANGERS
 
 CANARY = "{canary}"
 
