@@ -11,10 +11,11 @@ from markupsafe import Markup
 from bluerec.evaluation.charts import choose_ticks, format_tick, spread
 from bluerec.evaluation.safe_text import clean_text
 
-WIDTH, MIN_HEIGHT = 680.0, 380.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 196.0, 18.0, 40.0
+WIDTH, MIN_HEIGHT = 820.0, 380.0
+_LEFT, _TOP, _BOTTOM = 48.0, 18.0, 40.0
 _LABEL_GAP = 13.0
-_MAX_LABEL = 30
+_MAX_LABEL = 44
+_CHARACTER_WIDTH = 6.6  # of the widest letters on average, so that no label is cut
 N_SHADES = 5
 
 
@@ -39,7 +40,8 @@ def cost_chart(points: Sequence[Point], *, description: str, x_label: str, y_lab
     low = math.floor(math.log10(smallest))
     high = max(math.ceil(math.log10(max(*(point.x for point in points), smallest))), low + 1)
     total = max(MIN_HEIGHT, _TOP + len(points) * _LABEL_GAP + _BOTTOM)  # every label has its place
-    right, bottom = WIDTH - _RIGHT, total - _BOTTOM
+    labels = [clean_text(point.label, _MAX_LABEL) for point in points]
+    right, bottom = WIDTH - max(map(len, labels)) * _CHARACTER_WIDTH - 15, total - _BOTTOM
 
     def x(value: float) -> float:
         share = (math.log10(value) - low + 0.5) / (high - low + 0.5) if value > 0 else 0.0
