@@ -19,7 +19,7 @@ from bluerec.evaluation.bench_cells import digest_examples, digest_identity
 from bluerec.evaluation.bench_config import TEMPLATE_SET, BenchConfig, BenchData, BenchProfiles
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, load_profile_sets
 from bluerec.evaluation.template_profiles import write_template_profiles
-from bluerec.profiling.models import NO_ADAPTER, Profiler, adapter_label, resolve_adapter, resolve_model
+from bluerec.profiling.models import NO_ADAPTER, adapter_label, join_label, resolve_adapter, resolve_model
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER
 from bluerec.profiling.writers import SETTINGS_OF_TEXT
 from bluerec.runs import CONFIG_FILE, read_json, write_json
@@ -54,7 +54,7 @@ def describe_writing(wanted: BenchProfiles, table: ExampleTable, settings: Profi
     return {
         "data": table.dataset.digest,
         "examples": digest_examples(table),
-        "writer": Profiler(None, None, resolve_model(settings.model).name, label).label,
+        "writer": join_label(resolve_model(settings.model).name, label),
         **{name: getattr(settings, name) for name in SETTINGS_OF_TEXT},
         "seed": wanted.seed,
     }

@@ -11,6 +11,7 @@ import numpy as np
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
 from bluerec.evaluation.profile_sets import ProfileSet
+from bluerec.rewards.scoring import rank_target
 from bluerec.types import Embedder, Example, Float32Array, Item
 
 N_SHOWN_USERS = 6
@@ -120,7 +121,7 @@ def _rank(table: ExampleTable, row: int, name: str, text: str, scores: Float32Ar
     return ShownProfile(
         name=name,
         text=text,
-        target_rank=int((masked >= masked[target]).sum()),
+        target_rank=int(rank_target(scores[None], np.array([target]), ~is_candidate[None])[0]),
         n_candidates=int(is_candidate.sum()),
         nearest=tuple(
             NearItem(table.dataset.item(int(item_row)), float(scores[item_row]), int(item_row) == target)

@@ -91,10 +91,15 @@ class Profiler:
     @property
     def label(self) -> str:
         """Model and adapter in one word, as recorded beside every profile."""
-        return self.name if self.adapter is None else f"{self.name}+{self.adapter}"
+        return join_label(self.name, self.adapter)
 
     def count_tokens(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def join_label(model: str, adapter: str | None) -> str:
+    """Model and adapter in one word."""
+    return model if adapter is None else f"{model}+{adapter}"
 
 
 def cache_folder() -> Path:
