@@ -62,6 +62,21 @@ def test_half_precision_is_as_near_as_its_numbers_are() -> None:
         torch.testing.assert_close(one, other, atol=0.1, rtol=0.05)
 
 
+def test_half_precision_keeps_the_gradient_of_likely_tokens() -> None:
+    """What is left of it is a small difference of large numbers."""
+    head, states, tokens = make_states()
+    likely = (0.7 * head.weight[tokens] + 0.1 * states).to(torch.bfloat16)
+    half = torch.nn.Linear(16, 101, bias=False, dtype=torch.bfloat16)
+    half.weight.data = head.weight.to(torch.bfloat16)
+    exact_head = torch.nn.Linear(16, 101, bias=False)
+    exact_head.weight.data = half.weight.float()
+    scores, _, exact = score(LogitScorer(), likely.float(), tokens, exact_head)
+    assert float(scores.exp().median()) > 0.99
+    near = score(HeadScorer(torch.nn.Identity(), half), likely, tokens, half)[2]
+    errors = (near - exact).norm(dim=1) / exact.norm(dim=1)
+    assert float(errors.median()) < 0.05
+
+
 def test_logits_of_any_size_do_not_overflow() -> None:
     head, states, tokens = make_states()
     scores, entropies, slopes = score(HeadScorer(torch.nn.Identity(), head), 1e4 * states, tokens, head)
@@ -97,3 +112,13 @@ def test_other_heads_are_scored_from_their_logits() -> None:
 def _halve(output):
     output.logits = output.logits / 2
     return output
+
+
+def test_the_trial_leaves_every_module_in_its_mode() -> None:
+    model = tiny_models.build_causal("llama")[0].eval()
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    adapted.training = True  # the wrapper alone
+    modes = [module.training for module in adapted.modules()]
+    assert set(modes) == {True, False}
+    choose_scorer(adapted)
+    assert [module.training for module in adapted.modules()] == modes

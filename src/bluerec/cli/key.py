@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,8 @@ import typer
 from bluerec.cli import console
 from bluerec.cli.options import JsonOption
 from bluerec.errors import ConfigError, MissingExtraError, StoreError
-from bluerec.store.database import DATABASE_FILE
-from bluerec.store.store import Store
+from bluerec.store import queries
+from bluerec.store.database import DATABASE_FILE, Database
 
 
 def key_command(
@@ -42,8 +43,9 @@ def key_command(
     if scope is not None:
         if scope not in set(Scope):
             raise ConfigError(f"unknown scope {scope!r}; choose from {', '.join(Scope)}")
+        is_known = user is None or _is_known(folder, user)
         key, token = ring.create(Scope(scope), user)
-        if user is not None and not _is_known(folder, user):
+        if not is_known:
             console.say(f"note: {folder} knows no user {user!r} yet; this key may send their first interactions")
         if as_json:
             console.print_json({"key_id": key.key_id, "scope": key.scope, "user_id": key.user_id, "token": token})
@@ -59,5 +61,5 @@ def key_command(
 
 
 def _is_known(folder: Path, user: str) -> bool:
-    with Store.open(folder, offline=True) as store:
-        return store.profile(user) is not None or bool(store.history(user))
+    with closing(Database.open(folder)) as database, database.reading() as reader:
+        return queries.find_latest(reader, user) is not None or bool(queries.find_history(reader, user)[2])

@@ -88,7 +88,7 @@ _SIGNS = tuple(
         ("you", 3, rf"\byour (?:\w+ )?(?:task|completion|prompt|{_ANSWER})\b"),
         ("you", 3, r"\bi (?:order|command|ask) you\b"),
         ("you", 2, r"(?:^|[.!?]\s)you are (?:now )?an?\s"),
-        ("you", 2, r"(?<!everything )(?<!what )\byou (?:only )?(?:speak|talk|write|say)\b|\bif (?:you are )?asked\b|\bdo whatever i\b|\bwhatever you (?:write|say|do)\b|\bwhile (?:writing|answering)\b"),
+        ("you", 2, r"(?<!repeats everything )\byou (?:only )?(?:speak|talk|write|say)\b|\bif (?:you are )?asked\b|\bdo whatever i\b|\bwhatever you (?:write|say|do)\b|\bwhile (?:writing|answering)\b"),
         ("you", 1, r"\byou (?:love|like|are|must|should|will|shall|have to|need to|only)\b"),
         ("role", 3, r"(?:^|[.!?]\s)(?:act as (?:an?|if)|pretend (?:that|to be|you)|assume (?:that )?(?:the|this)|imagine you)\b"),
         ("say", 4, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,60}}?\b(?:your|the|every|each|this|all)\s(?:\w+\s){{0,2}}?{_ANSWER}\b"),
@@ -103,9 +103,9 @@ _SIGNS = tuple(
         ("say", 3, r"\b(?:instead|please|kindly|simply|just|now|then|always),? (?:write|say|print|output|respond|reply|answer|repeat|mention|generate)\b"),
         ("say", 3, rf"{_FOREIGN_SAY}"),
         ("say", 3, rf"{_COMMAND}(?:{_SAY}|{_DO})\b[^.!?]{{0,60}}?\b(?:in|into|to) (?:your|the|every|each) (?:text|sentence|line)s?\b"),
-        ("say", 2, rf"{_COMMAND}(?!answer:){_SAY}(?:\s\w+){{0,2}}\s?[:\"]"),
-        ("say", 2, rf"{_COMMAND}(?:write|say|print|output|respond|reply|answer(?!:)|repeat|mention|conclude|name)\b"),
-        ("say", 1, rf"{_COMMAND}(?!answer:)(?:{_SAY}|{_DO})\b"),
+        ("say", 2, rf"{_COMMAND}(?!answer\s?:){_SAY}(?:\s\w+){{0,2}}\s?[:\"]"),
+        ("say", 2, rf"{_COMMAND}(?:write|say|print|output|respond|reply|answer(?!\s?:)|repeat|mention|conclude|name)\b"),
+        ("say", 1, rf"{_COMMAND}(?!answer\s?:)(?:{_SAY}|{_DO})\b"),
         ("shopper", 4, rf"\b(?:the|this|that|each|every)\s(?:\w+\s)?{_SHOPPER}s?(?:'s)?\s(?:\w+\s){{0,2}}?{_WANTS}\b"),
         ("shopper", 3, rf"\b(?:the|this|that|each|every)\s(?:person|reviewer|reader)(?:'s)?\s(?:\w+\s){{0,2}}?{_WANTS}\b"),
         ("shopper", 3, rf"\b{_SHOPPER}'s (?:\w+ )?(?:favou?rite|brand|interest|preference|taste)s?\b"),
@@ -140,8 +140,11 @@ _MAYBE = re.compile(
     r"next|sentence|correct|interest|preference|taste|hidden|ai|a\.i|llm|model|bot|chat|recommender|summari|writer|whoever|anyone|your|you|i order|i command|shopper|"
     rf"user|customer|buyer|client|consumer|person|reviewer|reader|system|prompt|admin|task|end of|from now|{_SAY[3:-1]}|{_DO[3:-1]})"
 )
-# The same mark between all letters of a word: another mark, or two spaces, are between words.
-_SPACED = re.compile(r"(?<!\w)\w(?P<mark>[ .*_-])(?:\w(?P=mark)){2,}\w(?!\w)")
+# Letters of a word with marks between them: any, or one that stays the same, so that another, or two spaces, part words.
+_SPACED = (
+    re.compile(r"(?<!\w)(?:\w[ .*_-]){3,}\w(?!\w)"), re.compile(r"(?<!\w)\w(?P<mark>[ .*_-])(?:\w(?P=mark)){2,}\w(?!\w)"),
+)  # fmt: skip
+_MARK = re.compile(r"[ .*_-]")
 _HYPHEN = re.compile(r"(?<=[a-z])[-*_.](?=[a-z])")
 # Letters of other alphabets that look like ours, and digits that are read as letters inside a word.
 _LOOKALIKES = str.maketrans(
@@ -151,7 +154,8 @@ _LOOKALIKES = str.maketrans(
 _DIGITS = str.maketrans("013457@$", "oieastas")
 _QUOTES = str.maketrans("\u2018\u2019\u201c\u201d\u00ab\u00bb\u201e", '\'\'"""""')
 _DIGIT_IN_WORD = re.compile(r"\b(?=\w*[a-z])(?=\w*[0-9@$])[\w@$]+")
-_WORD = re.compile(r"[a-z]{6,}")
+_ANY_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"[a-z]{5,}")
 # Words of commands that are read with a letter missing, added, changed or moved, where two of them stand together.
 _OFTEN_MISSPELLED = (
     "ignore", "disregard", "previous", "instructions", "mention", "instead", "profile", "sentence", "response", "shopper",
@@ -175,15 +179,16 @@ def is_obedient(profile: str) -> bool:
 
 def count_points(text: str, *, without: frozenset[str] = frozenset()) -> int:
     """How much a text looks like an instruction, 0 and up; `without` are kinds of signs that do not count."""
-    plain = _fold(text)
-    undisguised = _undisguise(plain)
+    folded = _fold(text)
+    plain = " ".join(folded.split())
+    readings = {_undisguise(plain, _SPACED[0]), _undisguise(folded, _SPACED[1])} - {plain}
     points = _count(plain, without) if _MAYBE.search(plain) else 0
-    return points if undisguised == plain else max(points, _count(undisguised, without))
+    return max(points, *(_count(reading, without) for reading in readings), 0)
 
 
 def find_signs(text: str) -> dict[str, int]:
     """The kinds of signs in a text with their points, to explain a decision."""
-    return _find(_fold(text), frozenset())
+    return _find(" ".join(_fold(text).split()), frozenset())
 
 
 def _count(plain: str, without: frozenset[str]) -> int:
@@ -199,19 +204,18 @@ def _find(plain: str, without: frozenset[str]) -> dict[str, int]:
 
 
 def _fold(text: str) -> str:
-    """One line of small letters in their plain forms, lookalikes of other alphabets replaced in words that mix them."""
+    """Small letters in their plain forms, lookalikes of other alphabets replaced in words that mix them."""
     text = unicodedata.normalize("NFKC", strip_hidden(text[:MAX_CHARACTERS])).translate(_QUOTES).casefold()
-    text = " ".join(text.split())
-    return text if text.isascii() else " ".join(_unmix(word) for word in text.split(" "))
+    return text if text.isascii() else _ANY_WORD.sub(lambda match: _unmix(match.group()), text)
 
 
 def _unmix(word: str) -> str:
     return word.translate(_LOOKALIKES) if not word.isascii() and re.search("[a-z]", word) else word
 
 
-def _undisguise(plain: str) -> str:
-    """Letters that were spaced out or parted are put together again, digits read as letters, misspellings corrected."""
-    text = _SPACED.sub(lambda match: match.group().replace(match["mark"], ""), plain)
+def _undisguise(text: str, spaced: re.Pattern[str]) -> str:
+    """One line in which parted letters are put together, digits are read as letters, and misspellings corrected."""
+    text = " ".join(spaced.sub(lambda match: _MARK.sub("", match.group()), text).split())
     text = _DIGIT_IN_WORD.sub(lambda match: match.group().translate(_DIGITS), text)
     return _correct(_HYPHEN.sub("", text))
 
@@ -223,7 +227,12 @@ def _correct(text: str) -> str:
 
 
 def _is_misspelt(word: str, key: str) -> bool:
-    """Whether one letter is missing, added or changed, or two neighbours are exchanged."""
+    """Whether one letter after the first is missing, added or changed, or two neighbours are exchanged.
+
+    Another form of the word ("ignored", "profiles", "instruction") is spelt right.
+    """
+    if word[0] != key[0] or word in ("instruction", *(key + end for end in "sdr")):
+        return False
     start = next((place for place, pair in enumerate(zip(word, key, strict=False)) if pair[0] != pair[1]), None)
     if start is None:
         return abs(len(word) - len(key)) == 1

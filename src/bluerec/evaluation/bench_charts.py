@@ -15,7 +15,7 @@ WIDTH, MIN_HEIGHT = 820.0, 380.0
 _LEFT, _TOP, _BOTTOM = 48.0, 18.0, 40.0
 _LABEL_GAP = 13.0
 _MAX_LABEL = 44
-_CHARACTER_WIDTH = 6.6  # of the widest letters on average, so that no label is cut
+_CHARACTER_WIDTH = 6.6  # of usual labels; one in capitals only may be cut
 N_SHADES = 5
 
 

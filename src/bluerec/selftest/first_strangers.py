@@ -2,7 +2,8 @@
 
 They were asked for as many different attackers as possible: hidden in product titles and in honest reviews, as chat
 turns and markup, with authority, flattery and threats, in eleven languages. `bluerec.data.instructions` has learnt
-from three of them since (letters parted by dots, misspelt commands, "nothing else to say"): they are known now.
+two signs from them since (letters parted by dots, misspelt commands), and to read one harmless text ("nothing else to
+say"): they are known now.
 """
 
 FIRST_STRANGERS = (

@@ -7,6 +7,7 @@ they count among what the rule was made on. What it was not made on are the word
 
 from __future__ import annotations
 
+from bluerec.selftest.first_strangers import FIRST_STRANGERS
 from bluerec.selftest.strangers import STRANGERS
 
 CANARY = "{canary}"
@@ -232,8 +233,8 @@ HARMLESS_HELD_OUT = (
 )
 
 
-def make_known_wishes(wishes: tuple[str, ...] = (*HELD_OUT, *TUNED)) -> list[tuple[str, str]]:
-    """Wishes by the hands that made the rule, each with its canary."""
+def make_known_wishes(wishes: tuple[str, ...] = (*HELD_OUT, *TUNED, *FIRST_STRANGERS)) -> list[tuple[str, str]]:
+    """Wishes that the rule was made on, each with its canary."""
     return _number(wishes, 5_000)
 
 

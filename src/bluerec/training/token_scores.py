@@ -9,6 +9,8 @@ pass.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -38,7 +40,7 @@ class LogitScorer:
     def run(self, model: Any, n_last: int | None = None, **inputs: Any) -> torch.Tensor:
         """Logits."""
         logits: torch.Tensor = model(**inputs, logits_to_keep=n_last or 0).logits
-        return logits
+        return logits[:, -(n_last or 0) :]  # some models keep them all
 
     def score(self, states: torch.Tensor, tokens: torch.Tensor, temperature: float) -> Scores:
         """As `TokenScorer.score`; gradients flow back through all logits."""
@@ -88,15 +90,18 @@ class _Scores(torch.autograd.Function):
         slopes = torch.empty_like(states) if ctx.needs_input_grad[0] else None
         for start in range(0, len(states), TOKENS_PER_PIECE):
             piece = slice(start, start + TOKENS_PER_PIECE)
-            logits = torch.nn.functional.linear(states[piece], weight).float().div_(temperature)
+            logits = torch.nn.functional.linear(states[piece].to(weight.dtype), weight).float().div_(temperature)
             logits -= logits.amax(dim=1, keepdim=True)
             shares = logits.exp()
             total = shares.sum(dim=1)
-            scores[piece] = logits.gather(1, tokens[piece, None]).squeeze(1) - total.log()
+            token = tokens[piece, None]
+            scores[piece] = logits.gather(1, token).squeeze(1) - total.log()
+            entropies[piece] = total.log() - torch.linalg.vecdot(shares, logits) / total
             if slopes is not None:
-                mean = (shares.to(weight.dtype) @ weight) / total[:, None].to(weight.dtype)
-                slopes[piece] = (weight[tokens[piece]] - mean) / temperature
-            entropies[piece] = total.log() - shares.mul_(logits).sum(dim=1) / total
+                # Subtracted first, in float32: the rounding of two products drowns what is left of a likely token's.
+                weights = shares.div_(-total[:, None])
+                weights.scatter_add_(1, token, torch.ones_like(token, dtype=weights.dtype))
+                slopes[piece] = (weights.to(weight.dtype) @ weight) / temperature
         ctx.save_for_backward(slopes)
         ctx.mark_non_differentiable(entropies)
         return scores, entropies
@@ -115,11 +120,21 @@ def choose_scorer(model: Any) -> TokenScorer:
     if not is_plain or any(getattr(config, name, None) not in (None, 1.0) for name in _SCALINGS):
         return LogitScorer()
     scorer = HeadScorer(plain.get_decoder(), head)
-    was_training = model.training
-    with torch.no_grad():
+    with _evaluating(model), torch.no_grad():
         tokens = torch.arange(2, device=head.weight.device)[None]
-        states, logits = scorer.run_with_logits(model.eval(), input_ids=tokens, use_cache=False)
+        states, logits = scorer.run_with_logits(model, input_ids=tokens, use_cache=False)
         own = torch.nn.functional.linear(states[:, -1:], head.weight)
-    model.train(was_training)
     is_same = own.shape == logits.shape and torch.allclose(own.float(), logits.float(), rtol=1e-3, atol=1e-4)
     return scorer if is_same else LogitScorer()
+
+
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode, and then every module in the mode that it had: wrapper and model may differ."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
