@@ -307,6 +307,15 @@ def run(folder: Path, n_users: int, seconds: float, rate: float, only: Sequence[
     return {"start_s": round(start, 2), **results}
 
 
+def push_out_of_memory(*folders: Path) -> None:
+    """Ask the system to keep nothing of these files in memory; they come from the disk again."""
+    os.sync()  # what is not written yet stays
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        handle = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
 async def first_answer(facts: dict[str, Any]) -> None:
     """Until a list of a stored profile has come."""
     connection = Connection(facts["address"], facts["token"])
@@ -324,10 +333,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=200.0, help="lists of stored profiles asked for in a second")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this measurement")
     parser.add_argument("--store", type=Path, help="keep the store here, or use the one that is there")
+    parser.add_argument("--cold", action="store_true", help="start with program and store read from the disk")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.store or Path(temporary) / "store"
         built = None if folder.exists() else round(make_store(folder, options.items, options.users), 1)
+        if options.cold:
+            push_out_of_memory(Path(sys.prefix), folder)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
         results = run(folder, options.users, options.seconds, options.rate, options.only)
     machine = {"cpus": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)}
