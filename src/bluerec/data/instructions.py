@@ -180,15 +180,15 @@ def is_obedient(profile: str) -> bool:
 def count_points(text: str, *, without: frozenset[str] = frozenset()) -> int:
     """How much a text looks like an instruction, 0 and up; `without` are kinds of signs that do not count."""
     folded = _fold(text)
-    plain = " ".join(folded.split())
+    plain = _join_lines(folded)
     readings = {_undisguise(plain, _SPACED[0]), _undisguise(folded, _SPACED[1])} - {plain}
     points = _count(plain, without) if _MAYBE.search(plain) else 0
-    return max(points, *(_count(reading, without) for reading in readings), 0)
+    return max([points, *(_count(reading, without) for reading in readings)])
 
 
 def find_signs(text: str) -> dict[str, int]:
     """The kinds of signs in a text with their points, to explain a decision."""
-    return _find(" ".join(_fold(text).split()), frozenset())
+    return _find(_join_lines(_fold(text)), frozenset())
 
 
 def _count(plain: str, without: frozenset[str]) -> int:
@@ -209,13 +209,17 @@ def _fold(text: str) -> str:
     return text if text.isascii() else _ANY_WORD.sub(lambda match: _unmix(match.group()), text)
 
 
+def _join_lines(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _unmix(word: str) -> str:
     return word.translate(_LOOKALIKES) if not word.isascii() and re.search("[a-z]", word) else word
 
 
 def _undisguise(text: str, spaced: re.Pattern[str]) -> str:
     """One line in which parted letters are put together, digits are read as letters, and misspellings corrected."""
-    text = " ".join(spaced.sub(lambda match: _MARK.sub("", match.group()), text).split())
+    text = _join_lines(spaced.sub(lambda match: _MARK.sub("", match.group()), text))
     text = _DIGIT_IN_WORD.sub(lambda match: match.group().translate(_DIGITS), text)
     return _correct(_HYPHEN.sub("", text))
 

@@ -202,9 +202,8 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         batch = group_by_prompt(input_ids, attention_mask, logits_to_keep)
         self.n_tokens_run += int(batch.prefix_mask.sum() + batch.suffix_mask.sum())
         self.n_tokens_repeated += int(attention_mask.sum())
-        with (
-            self.accelerator.autocast()
-        ):  # the model's own calls have it already, its head is multiplied outside of them
+        # The model's own calls have it already; its head is multiplied outside of them.
+        with self.accelerator.autocast():
             logps, entropies = score_completions(model, batch, self.temperature, self._scorer)
         padding = (0, logits_to_keep - logps.shape[1])
         return torch.nn.functional.pad(logps, padding), torch.nn.functional.pad(entropies, padding), None

@@ -62,6 +62,7 @@ def score_completions(model: Any, batch: GroupedBatch, temperature: float, score
     The prompts run once; their keys and values are repeated for the rows of their group, and gradients flow back
     through them. The first token of a completion is predicted by the last position of its prompt. The completions run
     in parts of similar length, so that short ones are not padded to the longest; padding scores 0.
+    Without a `scorer` the one that suits the model is looked for, which costs a call of it.
     """
     scorer = scorer or choose_scorer(model)
     # Without a config the cache keeps all keys in every layer; sliding windows are cut by masks, which is exact.

@@ -38,7 +38,7 @@ class LogitScorer:
     """States are logits: for any model."""
 
     def run(self, model: Any, n_last: int | None = None, **inputs: Any) -> torch.Tensor:
-        """Logits."""
+        """Logits (n_rows, n_positions, n_vocabulary)."""
         logits: torch.Tensor = model(**inputs, logits_to_keep=n_last or 0).logits
         return logits[:, -(n_last or 0) :]  # some models keep them all
 
@@ -59,11 +59,14 @@ class HeadScorer:
         self._head = head
 
     def run(self, model: Any, n_last: int | None = None, **inputs: Any) -> torch.Tensor:
-        """Hidden states after the last norm. The model is called as a whole: wrappers around it do their work."""
+        """Hidden states (n_rows, n_positions, d) after the last norm.
+
+        The model is called as a whole: wrappers around it do their work.
+        """
         return self.run_with_logits(model, **inputs)[0][:, -(n_last or 0) :]
 
     def run_with_logits(self, model: Any, **inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """The hidden states of all positions, and the model's own logits of the last."""
+        """Hidden states (n_rows, n_positions, d) of all positions, and the model's logits (n_rows, 1, n_vocabulary)."""
         seen: list[torch.Tensor] = []
         hook = self._decoder.register_forward_hook(lambda module, given, output: seen.append(output[0]))
         try:
