@@ -55,6 +55,38 @@ def test_each_row_is_as_if_written_alone(tiny, prompts) -> None:
 
 
 @pytest.mark.usefixtures("chosen_by_logits")
+def test_places_for_new_tokens_grow_where_they_are_needed(tiny, prompts, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampling, places = Sampling(24, NO_STOP), []
+    see_suffix = decoding._SharedPrefix.see_suffix
+
+    def counted(state, n_places: int, window: int | None) -> torch.Tensor:
+        places.append(n_places)
+        return see_suffix(state, n_places, window)
+
+    monkeypatch.setattr(decoding, "_ROOM", 10)
+    monkeypatch.setattr(decoding._SharedPrefix, "see_suffix", counted)
+
+    assert generate_groups(tiny[0], prompts, 1, sampling) == [naive(tiny[0], prompt, sampling) for prompt in prompts]
+    assert sorted(set(places)) == [10, 20, 30]
+
+
+def test_the_head_is_given_rows_side_by_side(tiny, prompts, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, given = tiny[0].get_output_embeddings(), []
+    forward = head.forward
+
+    def seen(hidden: torch.Tensor) -> torch.Tensor:
+        given.append(hidden)
+        return forward(hidden)
+
+    monkeypatch.setattr(head, "forward", seen)
+    generate_groups(tiny[0], prompts, 1, Sampling(2, NO_STOP))
+
+    assert max(len(hidden) for hidden in given) > 1
+    assert all(hidden.is_contiguous() for hidden in given)
+    assert not head._forward_pre_hooks
+
+
+@pytest.mark.usefixtures("chosen_by_logits")
 @pytest.mark.parametrize(("limit", "parts"), [(1, 4), (50, 3), (80, 2), (10_000, 1)])
 def test_prompts_are_run_in_parts_that_change_nothing(
     tiny, prompts, limit: int, parts: int, monkeypatch: pytest.MonkeyPatch

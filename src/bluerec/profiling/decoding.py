@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # Dropping rows copies the suffix buffers, so it waits until at least this share of the rows has ended.
 _DROP_SHARE = 0.25
+# Places by which the buffers of suffixes grow. They are attended to as a whole, empty places masked: a product with a
+# part of a buffer would first copy it, in bfloat16 at every step.
+_ROOM = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def generate_groups(
         return []
     with torch.inference_mode(), _evaluating(model):
         run = run_prompts(model, prompts, pad_token)
-        state = _SharedPrefix(run.layers, run.mask, n_samples, sampling.max_new_tokens)
+        state = _SharedPrefix(run.layers, run.mask, n_samples)
         rows = _Rows(len(prompts), n_samples, sampling.stop_tokens, run.logits.device)
         logits = run.logits.repeat_interleave(n_samples, dim=0)
         with two_part_attention(model):
@@ -138,15 +141,16 @@ class _Rows:
 
 
 class _SharedPrefix:
-    """Keys and values of prefixes (n_groups, heads, prefix, size) and suffixes (n_rows, heads, suffix, size).
+    """Keys and values of prefixes (n_groups, heads, prefix, size) and suffixes (n_rows, heads, places, size).
 
     It stands where Transformers expects a cache: each layer calls `update` with the keys and values of the newest
-    token and gets the whole suffix back; the prefix reaches the attention function through `prefix`.
+    token and gets all places of the suffix back, zeros in those to come; the attention function asks `prefix` and
+    `see_suffix` for the rest.
     """
 
     is_compileable = False
 
-    def __init__(self, layers: list[tuple[Any, Any]], mask: torch.Tensor, group_size: int, room: int) -> None:
+    def __init__(self, layers: list[tuple[Any, Any]], mask: torch.Tensor, group_size: int) -> None:
         self._layers = layers
         self._mask = mask  # (n_groups, prefix), False where padded
         self._lengths = mask.sum(dim=1)
@@ -154,7 +158,7 @@ class _SharedPrefix:
         self._n_suffix = 0
         n_rows = len(mask) * group_size
         self._buffers = [
-            tuple(values.new_empty(n_rows, values.shape[1], room, values.shape[3]) for values in layer)
+            tuple(values.new_zeros(n_rows, values.shape[1], _ROOM, values.shape[3]) for values in layer)
             for layer in layers
         ]
 
@@ -174,11 +178,17 @@ class _SharedPrefix:
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        stop = self._n_suffix + 1
-        for buffer, newest in zip(self._buffers[layer_idx], (keys, values), strict=True):
-            buffer[:, :, self._n_suffix : stop] = newest
+        import torch
+
+        if self._n_suffix == self._buffers[layer_idx][0].shape[2]:
+            self._buffers[layer_idx] = tuple(
+                torch.cat([buffer, torch.zeros_like(buffer[:, :, :_ROOM])], dim=2)
+                for buffer in self._buffers[layer_idx]
+            )
         all_keys, all_values = self._buffers[layer_idx]
-        return all_keys[:, :, :stop], all_values[:, :, :stop]
+        all_keys[:, :, self._n_suffix] = keys[:, :, 0]
+        all_values[:, :, self._n_suffix] = values[:, :, 0]
+        return all_keys, all_values
 
     def prefix(self, layer_idx: int, window: int | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Keys, values, and which of them the newest token may see (n_groups, prefix)."""
@@ -189,6 +199,13 @@ class _SharedPrefix:
             return keys, values, self._mask
         distance = keys.shape[2] + self._n_suffix - torch.arange(keys.shape[2], device=keys.device)
         return keys, values, self._mask & (distance < window)
+
+    def see_suffix(self, n_places: int, window: int | None) -> torch.Tensor:
+        """Which places of the suffix the newest token sees, itself included, (n_places,)."""
+        import torch
+
+        distance = self._n_suffix - torch.arange(n_places, device=self._mask.device)
+        return (distance >= 0) if window is None else (distance >= 0) & (distance < window)
 
     def keep(self, places: torch.Tensor, groups: torch.Tensor) -> None:
         """Go on with the rows at `places` (n_groups, group_size) and with these groups only."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,15 +96,31 @@ class _Beginning:
         cache = copy.deepcopy(self._cache)
         if self._n_tokens:
             cache.batch_repeat_interleave(len(rests))
-        output = self._model(
-            input_ids=tokens,
-            attention_mask=mask.long(),
-            position_ids=(mask.long().cumsum(1) - 1).clamp(min=0)[:, self._n_tokens :],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with _close_rows_for_head(self._model):
+            output = self._model(
+                input_ids=tokens,
+                attention_mask=mask.long(),
+                position_ids=(mask.long().cumsum(1) - 1).clamp(min=0)[:, self._n_tokens :],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         return [(layer.keys, layer.values) for layer in cache.layers], output.logits[:, -1], mask
+
+
+@contextmanager
+def _close_rows_for_head(model: Any) -> Iterator[None]:
+    """Give the head the last hidden states side by side.
+
+    As they are, a view into all hidden states, torch multiplies every row with a copy of the head of its own, which for
+    a large vocabulary takes a third of the time of the prompts.
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _find_common(prompts: Sequence[Sequence[int]], config: Any) -> Sequence[int]:

@@ -13,10 +13,13 @@ ATTENTION_NAME = "bluerec_two_part"
 
 
 class SharedPrefix(Protocol):
-    """The keys and values of the prefixes, kept once per group."""
+    """The keys and values of the prefixes, kept once per group, and which places of a suffix are in use."""
 
     def prefix(self, layer_idx: int, window: int | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Keys and values (n_groups, n_kv_heads, prefix, size), and which the newest token sees (n_groups, prefix)."""
+
+    def see_suffix(self, n_places: int, window: int | None) -> torch.Tensor:
+        """Which places of the suffix the newest token sees, itself included, (n_places,)."""
 
 
 @contextmanager
@@ -49,14 +52,13 @@ def attend_in_two_parts(
 ) -> tuple[torch.Tensor, None]:
     """Attention of one query per row, in the signature of Transformers' attention interface.
 
-    Shapes: query (n_rows, n_heads, 1, size), key and value (n_rows, n_kv_heads, suffix, size); returns
-    (n_rows, 1, n_heads, size).
+    Shapes: query (n_rows, n_heads, 1, size), key and value (n_rows, n_kv_heads, places, size), of which some may be
+    empty; returns (n_rows, 1, n_heads, size).
     """
     import torch
 
     prefix_keys, prefix_values, visible = shared_prefix.prefix(module.layer_idx, sliding_window)
-    if sliding_window is not None and key.shape[2] > sliding_window:
-        key, value = key[:, :, -sliding_window:], value[:, :, -sliding_window:]
+    in_use = shared_prefix.see_suffix(key.shape[2], sliding_window)
     n_rows, n_heads, _n_queries, size = query.shape
     n_groups, n_kv_heads, n_prefix = prefix_keys.shape[:3]
     group_size, n_repeats = n_rows // n_groups, n_heads // n_kv_heads
@@ -67,7 +69,7 @@ def attend_in_two_parts(
     prefix_scores = _cap(together @ prefix_keys.transpose(2, 3), softcap)
     prefix_scores = prefix_scores.masked_fill(~visible[:, None, None], float("-inf"))
     prefix_scores = prefix_scores.view(n_groups, n_kv_heads, group_size, n_repeats, n_prefix).transpose(1, 2)
-    suffix_scores = _cap(own @ key.transpose(2, 3), softcap)
+    suffix_scores = _cap(own @ key.transpose(2, 3), softcap).masked_fill(~in_use, float("-inf"))
     scores = torch.cat([prefix_scores.reshape(n_rows, n_kv_heads, n_repeats, n_prefix), suffix_scores], dim=3)
     weights = torch.softmax(scores.float(), dim=3).to(value.dtype)
 
