@@ -120,9 +120,9 @@ def test_the_questions_are_the_same_for_every_context_and_seeded() -> None:
     one, same, other = (build_questions(RATED, LiteralReader(), seed=seed).choices[4] for seed in (3, 3, 4))
     assert one == same
     assert one != other
-    rows, options, true = one
-    titles = [RATED.dataset.titles[RATED.target_rows[row]] for row in rows]
-    assert [its[place] for its, place in zip(options, true, strict=True)] == titles
+    assert one
+    for asked in one:
+        assert asked.options[asked.true] == RATED.dataset.titles[RATED.target_rows[asked.row]]
 
 
 def test_ties_share_the_point() -> None:

@@ -7,7 +7,7 @@ so that no context, the history and every system's profile are compared by the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -114,12 +114,21 @@ class LikelihoodAnswerer:
         return [int(token) for token in self._tokenizer(cleaned, add_special_tokens=False)["input_ids"]]
 
 
+@dataclass(frozen=True, slots=True)
+class AskedChoice:
+    """A multiple choice of the user in a row: the true option is at `true`."""
+
+    row: int
+    options: tuple[str, ...]
+    true: int
+
+
 @dataclass(frozen=True)
 class Questions:
     """What is asked of some users, the same for every context. `ratings` are NaN where the target has none."""
 
     table: ExampleTable
-    choices: dict[int, tuple[list[int], list[tuple[str, ...]], list[int]]]  # by n_options: rows, options, true places
+    choices: Mapping[int, Sequence[AskedChoice]]  # by the number of options
     titles: tuple[str, ...]
     ratings: Float64Array  # (n_users,)
     prior: Float64Array  # (5,) shares of the ratings among the countable events
@@ -136,12 +145,8 @@ def build_questions(table: ExampleTable, reader: Reader, *, seed: int = 0) -> Qu
     choices = {}
     for n_options in N_OPTIONS:
         maker = ChoiceReward(ChoiceRewardConfig(n_options=n_options), table, reader, seed=seed)
-        asked = [(row, choice) for row in range(len(table)) if (choice := maker.build_choice(row)) is not None]
-        choices[n_options] = (
-            [row for row, _ in asked],
-            [choice.options for _, choice in asked],
-            [choice.true for _, choice in asked],
-        )
+        made = [(row, maker.build_choice(row)) for row in range(len(table))]
+        choices[n_options] = [AskedChoice(row, one.options, one.true) for row, one in made if one is not None]
     data = table.dataset
     ratings = data.ratings[table.target_event].astype(float)
     known = data.ratings[table.countable]
@@ -168,14 +173,14 @@ def render_raw_history(table: ExampleTable) -> list[str]:
 def measure_answers(questions: Questions, contexts: Sequence[str], answerer: Answerer) -> dict[str, Float64Array]:
     """Accuracy, rating error and tokens (n_users,) of one context for each user; NaN where a user was not asked."""
     measures = {}
-    for n_options, (rows, options, true) in questions.choices.items():
+    for n_options, choices in questions.choices.items():
         correct = np.full(len(questions.table), np.nan)
-        asked = [k for k, row in enumerate(rows) if contexts[row].strip() or not answerer.guesses_alone]
-        correct[rows] = 1.0 / n_options
+        correct[[one.row for one in choices]] = 1.0 / n_options
+        asked = [one for one in choices if contexts[one.row].strip() or not answerer.guesses_alone]
         if asked:
-            answers = answerer.reader.choose([contexts[rows[k]] for k in asked], [options[k] for k in asked])
-            correct[[rows[k] for k in asked]] = grade_choices(answers, [true[k] for k in asked])
-        if rows:
+            answers = answerer.reader.choose([contexts[one.row] for one in asked], [one.options for one in asked])
+            correct[[one.row for one in asked]] = grade_choices(answers, [one.true for one in asked])
+        if choices:
             measures[f"next item among {n_options}: accuracy"] = correct
     rated = questions.rated
     if rated:
