@@ -81,7 +81,10 @@ def test_the_page_names_every_key_with_its_type_and_default(place: str, kind: ty
     found = {key: (its_type, default) for its_place, key, its_type, default, _ in rows if its_place == place}
     assert list(found) != []
     assert found.keys() == {item.name for item in fields(kind)}
-    types = {"str": "text", "int": "integer", "bool": "true or false", "tuple[str, ...]": "list of texts"}
+    types = {
+        "str": "text", "int": "integer", "bool": "true or false", "tuple[str, ...]": "list of texts",
+        "tuple[tuple[str, str], ...]": "list of pairs",
+    }  # fmt: skip
     for item in fields(kind):
         expected = "required" if item.default is MISSING else f"`{json.dumps(item.default)}`"
         if (place, item.name) == ("", "name"):
@@ -102,4 +105,27 @@ def test_the_benchmarks_that_come_along_are_valid(project: Path) -> None:
     for path in paths:
         config = load_bench(path)
         names = [profiles.name for profiles in config.profiles]
-        assert config.reference in name_systems(config.systems, config.profile_systems, names)
+        own_embedder = [profiles.name for profiles in config.profiles if profiles.embedder]
+        systems = name_systems(config.systems, config.profile_systems, names, own_embedder)
+        assert {config.reference, *(name for pair in config.differences for name in pair)} <= set(systems)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a - b", "must be a list of pairs of systems"),
+        (["a", "b"], "must be a list of texts, got 'a'"),
+        ([["a", "b"], ["a"]], "must be two different systems"),
+        ([["a", "a"]], "must be two different systems"),
+    ],
+)
+def test_differences_are_pairs(given: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"differences:? .*{message}"):
+        bench_from_dict(TINY | {"differences": given})
+
+
+def test_a_pair_is_compared_once() -> None:
+    pairs = [["random", "popularity"], ["popularity", "random"], ["random", "popularity"]]
+    assert bench_from_dict(TINY | {"differences": pairs}).differences == (
+        ("random", "popularity"), ("popularity", "random"),
+    )  # fmt: skip

@@ -199,6 +199,31 @@ def test_a_set_of_profiles_is_measured_with_its_own_embedder_beside_its_history_
     assert mean["harmonic-centred:template"] != mean["harmonic-centred"]
 
 
+def test_pairs_are_compared_on_the_same_users_as_a_family_of_their_own(data: Path, tmp_path: Path) -> None:
+    pairs = [["profile:template", "popularity"], ["popularity", "random"]]
+    results, _ = run_bench(data, tmp_path, differences=pairs)
+    rows = pick(results["differences"], pool="full", metric="ndcg@10")
+    mean = {row["system"]: row["mean"] for row in pick(results["rows"], pool="full", metric="ndcg@10")}
+
+    assert [[row["system"], row["reference"]] for row in rows] == pairs
+    for row in rows:
+        assert row["difference"] == pytest.approx(mean[row["system"]] - mean[row["reference"]])
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert (row["n_tests"], row["n_users"]) == (2, 25)
+    assert results["paired"] == run_bench(data, tmp_path)[0]["paired"]
+
+    results["identity"] = {**results["identity"], "created": "2026"}
+    (line,) = (line for line in render_markdown(results).splitlines() if line.startswith("| popularity - random |"))
+    assert f"{rows[1]['difference']:+.4f}" in line
+    assert "popularity - random" in build_bench_page(results)
+
+
+def test_what_is_compared_must_take_part(data: Path, tmp_path: Path) -> None:
+    bench, _ = make_bench(data, tmp_path, differences=[["random", "blue"]])
+    with pytest.raises(ConfigError, match="differences 'blue' is not among the systems"):
+        bench.run({})
+
+
 def test_the_reference_must_take_part(data: Path, tmp_path: Path) -> None:
     bench, _ = make_bench(data, tmp_path, reference="blue")
     with pytest.raises(ConfigError, match="reference 'blue' is not among the systems"):

@@ -70,7 +70,7 @@ class BenchExternal:
 
 @dataclass(frozen=True, slots=True)
 class BenchConfig:
-    """A whole benchmark."""
+    """A whole benchmark. `differences` are pairs of systems to be compared too, the first minus the other."""
 
     name: str
     data: tuple[BenchData, ...]
@@ -82,6 +82,7 @@ class BenchConfig:
     masks: tuple[str, ...] = ("masked",)
     pools: tuple[str, ...] = ("100", "500", "1000", "full")
     reference: str = BEST_HISTORY
+    differences: tuple[tuple[str, str], ...] = ()
     title: str = ""
     seed: int = 0
     measures: tuple[str, ...] = ("size",)
@@ -119,6 +120,7 @@ def bench_from_dict(table: Mapping[str, Any], *, where: str = "benchmark", name:
         if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
             raise ConfigError(f"{where}: {key} must be a list of tables, written [[{key}]]")
         values[key] = tuple(_build(kind, row, f"{where}: {key} {place}") for place, row in enumerate(rows, start=1))
+    values["differences"] = _as_pairs(values.get("differences", []), f"{where}: differences")
     config: BenchConfig = _build(BenchConfig, values, where)
     config = replace(config, pools=parse_pools(",".join(config.pools)))
     _check(config, where)
@@ -142,6 +144,18 @@ def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
         return kind(**row)
     except TypeError as error:
         raise ConfigError(f"{where}: {str(error).split('__init__() ')[-1]}") from error
+
+
+def _as_pairs(listed: Any, where: str) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(listed, list | tuple):
+        raise ConfigError(f"{where} must be a list of pairs of systems, got {listed!r}")
+    pairs = tuple(_as_texts(pair, where) for pair in listed)
+    wrong = [pair for pair in pairs if len(pair) != 2]
+    if wrong:
+        raise ConfigError(
+            f"{where}: {list(wrong[0])} must be two different systems, the one to be taken from comes first"
+        )
+    return tuple(dict.fromkeys(pairs))
 
 
 def _as_texts(listed: Any, where: str) -> tuple[str, ...]:

@@ -122,6 +122,24 @@ class _Arena:
             is_difference=True,
         )
 
+    def draw_pairs(self) -> Markup | None:
+        """The pairs that were asked for, in their order; none if there are none."""
+        rows = pick(self._results["differences"], metric=HEADLINE, pool=self.pools[-1], **self.where)
+        if not rows:
+            return None
+        return interval_chart(
+            [
+                Interval(
+                    f"{row['system']} - {row['reference']}", row["difference"], row["low"], row["high"],
+                    row["p_holm"] < SIGNIFICANT,
+                )
+                for row in rows
+            ],
+            description=f"Paired differences in NDCG@10 on {self.name}",
+            x_label="difference in NDCG@10",
+            is_difference=True,
+        )  # fmt: skip
+
     def draw_groups(self) -> list[tuple[str, int, Markup]]:
         """For each length of history: its name, its users, the best systems and their intervals."""
         rows = pick(self._results["groups"], metric=HEADLINE, **self.where)

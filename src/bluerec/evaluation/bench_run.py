@@ -110,7 +110,12 @@ class Bench:
                 measured += found
                 measures += rows
         results = build_results(
-            measured, self.config.reference, identity=identity, measures=measures, notes=dict.fromkeys(self.notes)
+            measured,
+            self.config.reference,
+            differences=self.config.differences,
+            identity=identity,
+            measures=measures,
+            notes=dict.fromkeys(self.notes),
         )
         write_json(self.out / BENCH_FILE, results)
         return results
@@ -293,8 +298,13 @@ def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequenc
     unknown = [name for name in named if name not in PROFILE_MEASURES]
     if unknown:
         raise ConfigError(f"measures: no {unknown[0]!r}; choose from {', '.join(PROFILE_MEASURES)}")
-    if config.reference not in (*systems, *externals, *fused):
-        raise ConfigError(f"reference {config.reference!r} is not among the systems: {', '.join(systems)}")
+    compared = [
+        ("reference", config.reference),
+        *(("differences", name) for pair in config.differences for name in pair),
+    ]
+    for what, name in compared:
+        if name not in (*systems, *externals, *fused):
+            raise ConfigError(f"{what} {name!r} is not among the systems: {', '.join(systems)}")
 
 
 def _place(external: BenchExternal) -> tuple[str, str, str, str]:

@@ -51,47 +51,53 @@ def compute_p_value(values: Float64Array, others: Float64Array) -> float:
     return math.erfc(abs(float(differences.mean())) / spread * math.sqrt(len(differences) / 2))
 
 
-def compare_with_reference(measured: Measured, reference: str) -> list[dict[str, Any]]:
-    """Each system minus the reference on the same users; one family of tests for each arena, pool and metric."""
+def compare_pairs(measured: Measured, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """The first system of each pair minus the other, on the same users; pairs that were not measured are left out.
+
+    All pairs are one family of tests for each arena, pool and metric.
+    """
     cells = {cell.system: cell for cell in measured.cells}
-    if reference not in cells:
-        return []
+    known = [pair for pair in pairs if all(system in cells for system in pair)]
     table, rows = measured.arena.table, []
+    data, protocol, mask = measured.arena.key
     for pool in measured.arena.pools:
-        others = [cell for cell in measured.cells if cell.system != reference and pool in cell.identity["pools"]]
-        if pool not in cells[reference].identity["pools"] or not others:
-            continue
-        own = cells[reference].values(table, pool)
-        values = {cell.system: cell.values(table, pool) for cell in others}
-        found = {system: compare(its, own, seed=measured.arena.seed) for system, its in values.items()}
+        ranked = [pair for pair in known if all(pool in cells[system].identity["pools"] for system in pair)]
+        values = {system: cells[system].values(table, pool) for system in {name for pair in ranked for name in pair}}
+        found = [compare(values[own], values[other], seed=measured.arena.seed) for own, other in ranked]
         for metric in PAIRED_METRICS:
             column = METRIC_NAMES.index(metric)
-            p_values = [compute_p_value(its[:, column], own[:, column]) for its in values.values()]
+            p_values = [compute_p_value(values[own][:, column], values[other][:, column]) for own, other in ranked]
             adjusted = correct_by_holm(p_values)
-            for (system, differences), p_value, p_holm in zip(found.items(), p_values, adjusted, strict=True):
+            for (own, other), differences, p_value, p_holm in zip(ranked, found, p_values, adjusted, strict=True):
                 one = differences[column]
-                data, protocol, mask = measured.arena.key
                 rows.append({
-                    "system": system, "reference": reference, "dataset": data, "protocol": protocol, "mask": mask,
+                    "system": own, "reference": other, "dataset": data, "protocol": protocol, "mask": mask,
                     "pool": pool, "metric": metric, "difference": one.mean, "low": one.low, "high": one.high,
-                    "p_value": p_value, "p_holm": p_holm, "n_tests": len(others), "n_users": one.n_users,
+                    "p_value": p_value, "p_holm": p_holm, "n_tests": len(ranked), "n_users": one.n_users,
                 })  # fmt: skip
     return rows
+
+
+def compare_with_reference(measured: Measured, reference: str) -> list[dict[str, Any]]:
+    """Each system minus the reference."""
+    return compare_pairs(measured, [(cell.system, reference) for cell in measured.cells if cell.system != reference])
 
 
 def build_results(
     everything: Sequence[Measured],
     reference: str,
     *,
+    differences: Sequence[tuple[str, str]] = (),
     identity: Mapping[str, Any],
     measures: Sequence[Mapping[str, Any]] = (),
     notes: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The content of `bench.json`."""
-    rows, groups, paired, cells = [], [], [], []
+    rows, groups, paired, asked, cells = [], [], [], [], []
     for measured in everything:
         table = measured.arena.table
         paired += compare_with_reference(measured, reference)
+        asked += compare_pairs(measured, differences)
         for cell in measured.cells:
             rows += summarise_cell(cell, table)
             groups += summarise_groups(cell, table)
@@ -110,6 +116,7 @@ def build_results(
         "rows": rows,
         "groups": groups,
         "paired": paired,
+        "differences": asked,
         "measures": [dict(row) for row in measures],
         "cells": cells,
         "notes": list(dict.fromkeys([*notes, *cell_notes])),
@@ -140,7 +147,7 @@ def render_markdown(results: Mapping[str, Any]) -> str:
         "correction. Numbers of different data sets, protocols, masks or pools must not be compared with each other.\n",
     ]
     for arena in results["arenas"]:
-        lines += _render_arena(results, arena)
+        lines += [*_render_arena(results, arena), *_render_differences(results, arena)]
     lines += _render_measures(results)
     if results["notes"]:
         lines += ["## Notes\n", *(f"- {note}" for note in results["notes"]), ""]
@@ -179,6 +186,30 @@ def _render_arena(results: Mapping[str, Any], arena: Mapping[str, Any]) -> list[
         else:
             cells += ["", ""]
         lines.append(f"| {system} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _render_differences(results: Mapping[str, Any], arena: Mapping[str, Any]) -> list[str]:
+    """The pairs that were asked for, in their order, by pool."""
+    where = {key: arena[key] for key in ("dataset", "protocol", "mask")}
+    rows = pick(results["differences"], metric=HEADLINE, **where)
+    if not rows:
+        return []
+    pools = arena["pools"]
+    lines = [
+        "Differences in NDCG@10 by pool; bold where p is below 0.05 after Holm's correction over these pairs.\n",
+        f"| difference | {' | '.join(pools)} |",
+        f"|---|{'---|' * len(pools)}",
+    ]
+    for own, other in dict.fromkeys((row["system"], row["reference"]) for row in rows):
+        cells = []
+        for pool in pools:
+            found = pick(rows, system=own, reference=other, pool=pool)
+            text = f"{found[0]['difference']:+.4f}" if found else "–"
+            if found and found[0]["p_holm"] < 0.05:
+                text = f"**{text}**"
+            cells.append(f"{text} ({found[0]['low']:+.4f} to {found[0]['high']:+.4f})" if found else text)
+        lines.append(f"| {own} - {other} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
