@@ -70,22 +70,6 @@ def test_places_for_new_tokens_grow_where_they_are_needed(tiny, prompts, monkeyp
     assert sorted(set(places)) == [10, 20, 30]
 
 
-def test_the_head_is_given_rows_side_by_side(tiny, prompts, monkeypatch: pytest.MonkeyPatch) -> None:
-    head, given = tiny[0].get_output_embeddings(), []
-    forward = head.forward
-
-    def seen(hidden: torch.Tensor) -> torch.Tensor:
-        given.append(hidden)
-        return forward(hidden)
-
-    monkeypatch.setattr(head, "forward", seen)
-    generate_groups(tiny[0], prompts, 1, Sampling(2, NO_STOP))
-
-    assert max(len(hidden) for hidden in given) > 1
-    assert all(hidden.is_contiguous() for hidden in given)
-    assert not head._forward_pre_hooks
-
-
 @pytest.mark.usefixtures("chosen_by_logits")
 @pytest.mark.parametrize(("limit", "parts"), [(1, 4), (50, 3), (80, 2), (10_000, 1)])
 def test_prompts_are_run_in_parts_that_change_nothing(

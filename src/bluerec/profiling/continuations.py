@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bluerec.profiling.heads import rows_side_by_side
+
 if TYPE_CHECKING:
     import torch
 
@@ -67,7 +69,7 @@ def _score_batch(model: Any, rows: Sequence[Row], pad_token: int) -> list[list[f
 
     packed = _pack(rows, pad_token)
     device = model.get_input_embeddings().weight.device
-    with torch.no_grad():
+    with torch.no_grad(), rows_side_by_side(model):
         logits = model(
             input_ids=packed.tokens.to(device),
             attention_mask=_attention_masks(packed, model),

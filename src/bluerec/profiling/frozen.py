@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from bluerec.errors import ModelError
+from bluerec.profiling.heads import rows_side_by_side
 from bluerec.types import Float32Array
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class FrozenModel:
 
         device = self.model.get_input_embeddings().weight.device
         tokens, mask = (values.to(device) for values in _pad_left(prompts, self.pad_token))
-        with torch.no_grad():
+        with torch.no_grad(), rows_side_by_side(self.model):
             logits = self.model(
                 input_ids=tokens,
                 attention_mask=mask,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from bluerec.profiling.heads import rows_side_by_side
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,7 @@ class _Beginning:
         cache = copy.deepcopy(self._cache)
         if self._n_tokens:
             cache.batch_repeat_interleave(len(rests))
-        with _close_rows_for_head(self._model):
+        with rows_side_by_side(self._model):
             output = self._model(
                 input_ids=tokens,
                 attention_mask=mask.long(),
@@ -106,21 +107,6 @@ class _Beginning:
                 logits_to_keep=1,
             )
         return [(layer.keys, layer.values) for layer in cache.layers], output.logits[:, -1], mask
-
-
-@contextmanager
-def _close_rows_for_head(model: Any) -> Iterator[None]:
-    """Give the head the last hidden states side by side.
-
-    As they are, a view into all hidden states, torch multiplies every row with a copy of the head of its own, which for
-    a large vocabulary takes a third of the time of the prompts.
-    """
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(), *given[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _find_common(prompts: Sequence[Sequence[int]], config: Any) -> Sequence[int]:
