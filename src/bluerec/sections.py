@@ -38,7 +38,7 @@ class ProfilerConfig:
     max_prompt_tokens: int = setting(384, "token budget of the prompt; the oldest events are dropped first")
     max_new_tokens: int = setting(48, "length limit of a profile in tokens")
     temperature: float = setting(0.0, "sampling temperature when writing; 0 is greedy")
-    dtype: str = setting("float32", "precision when writing: float32, bfloat16 (faster where native), or auto")
+    dtype: str = setting("float32", "precision when writing: float32, bfloat16, or auto (the faster)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ def test_the_benchmarks_that_come_along_are_valid(project: Path) -> None:
         (["a", "b"], "must be a list of texts, got 'a'"),
         ([["a", "b"], ["a"]], "must be two different systems"),
         ([["a", "a"]], "must be two different systems"),
+        ([["a", "b", "a"]], "must be two different systems"),
     ],
 )
 def test_differences_are_pairs(given: object, message: str) -> None:

@@ -73,6 +73,15 @@ def test_profiles_are_written_once_and_tell_what_they_depend_on(data: Path, tmp_
     assert (told["writer"], told["seed"]) == ("test", 0)
 
 
+def test_the_same_texts_under_another_name_are_written_once(data: Path, tmp_path: Path) -> None:
+    writing = Writing()
+    run(data, tmp_path, writing)
+    results, _ = run(data, tmp_path, writing, name="moved", embedder="other")
+    assert len(writing.written) == 1
+    systems = {cell["system"]: cell["profiles"] for cell in results["cells"] if "profiles" in cell}
+    assert systems["profile:moved"]["writer"] == "test"
+
+
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [

@@ -15,9 +15,10 @@ from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation import bench_systems, profile_sets
+from bluerec.evaluation.bench_cells import Arena, Cell
 from bluerec.evaluation.bench_charts import Point, cost_chart
 from bluerec.evaluation.bench_page import build_bench_page
-from bluerec.evaluation.bench_table import pick, render_markdown
+from bluerec.evaluation.bench_table import Measured, compare_pairs, correct_by_holm, pick, render_markdown
 from bluerec.evaluation.protocol import rank_targets
 from bluerec.evaluation.rankers import PopularityRanker
 
@@ -210,12 +211,29 @@ def test_pairs_are_compared_on_the_same_users_as_a_family_of_their_own(data: Pat
         assert row["difference"] == pytest.approx(mean[row["system"]] - mean[row["reference"]])
         assert row["low"] <= row["difference"] <= row["high"]
         assert (row["n_tests"], row["n_users"]) == (2, 25)
+    assert [row["p_holm"] for row in rows] == correct_by_holm([row["p_value"] for row in rows])
     assert results["paired"] == run_bench(data, tmp_path)[0]["paired"]
 
     results["identity"] = {**results["identity"], "created": "2026"}
-    (line,) = (line for line in render_markdown(results).splitlines() if line.startswith("| popularity - random |"))
+    (line,) = (line for line in render_markdown(results).splitlines() if line.startswith("| popularity minus random |"))
     assert f"{rows[1]['difference']:+.4f}" in line
-    assert "popularity - random" in build_bench_page(results)
+    page = build_bench_page(results)
+    assert "popularity minus random" in page
+    assert all(f"{row['difference']:+.4f}" in page for row in pick(results["differences"], metric="ndcg@10"))
+
+
+def test_a_pair_of_which_one_was_not_measured_is_left_out(data: Path) -> None:
+    table = split_examples(load_dataset(data / "toy")).select("test", max_users=25)
+    arena = Arena("toy", "", "leave-one-out", "masked", "test", ("10", "full"), 0, table)
+    ranks = np.ones((2, 25), dtype=np.int64)
+    cells = tuple(
+        Cell(name, {"pools": pools}, ranks[: len(pools)], ranks[: len(pools)], 0.0)
+        for name, pools in (("a", ["10", "full"]), ("b", ["10", "full"]), ("listed", ["full"]))
+    )
+    rows = compare_pairs(Measured(arena, cells), [("a", "b"), ("listed", "b"), ("a", "absent")])
+    assert {(row["pool"], row["system"], row["n_tests"]) for row in rows} == {
+        ("10", "a", 1), ("full", "a", 2), ("full", "listed", 2),
+    }  # fmt: skip
 
 
 def test_what_is_compared_must_take_part(data: Path, tmp_path: Path) -> None:

@@ -100,7 +100,9 @@ def test_what_all_prompts_begin_with_is_run_once(tiny, prompts, limit: int, monk
 
 
 @pytest.mark.usefixtures("chosen_by_logits")
-def test_rows_end_at_different_times_and_are_dropped(tiny, prompts) -> None:
+@pytest.mark.parametrize("room", [32, 4])  # with 4 places buffers grow after rows were dropped
+def test_rows_end_at_different_times_and_are_dropped(tiny, prompts, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_ROOM", room)
     model = tiny[0]
     free = generate_groups(model, prompts, 1, Sampling(24, NO_STOP))
     stops = (free[0][2], free[1][9], free[2][5])

@@ -149,13 +149,10 @@ def _build(kind: type[Any], row: Mapping[str, Any], where: str) -> Any:
 def _as_pairs(listed: Any, where: str) -> tuple[tuple[str, ...], ...]:
     if not isinstance(listed, list | tuple):
         raise ConfigError(f"{where} must be a list of pairs of systems, got {listed!r}")
-    pairs = tuple(_as_texts(pair, where) for pair in listed)
-    wrong = [pair for pair in pairs if len(pair) != 2]
-    if wrong:
-        raise ConfigError(
-            f"{where}: {list(wrong[0])} must be two different systems, the one to be taken from comes first"
-        )
-    return tuple(dict.fromkeys(pairs))
+    for pair in listed:
+        if len(_as_texts(pair, where)) != 2 or len(pair) != 2:
+            raise ConfigError(f"{where}: {list(pair)} must be two different systems, the first minus the second")
+    return tuple(dict.fromkeys(map(tuple, listed)))
 
 
 def _as_texts(listed: Any, where: str) -> tuple[str, ...]:

@@ -81,21 +81,24 @@ class _Arena:
         self.n_users = int(arena["n_users"])
         self.caveat = str(results["identity"].get("caveats", {}).get(self.data, ""))
         self.systems = order_systems(results, **self.where)
+        self._rows = {(row["system"], row["pool"], row["metric"]): row for row in pick(results["rows"], **self.where)}
+        self._paired = {
+            (row["system"], row["pool"]): row for row in pick(results["paired"], metric=HEADLINE, **self.where)
+        }
+        self._best: dict[tuple[str, str], float] = {}
+        for (_, pool, metric), row in self._rows.items():
+            self._best[pool, metric] = max(self._best.get((pool, metric), 0.0), row["mean"])
         of_data = [one for one in results["arenas"] if one["dataset"] == self.data]
         self.is_first_of_data = of_data[0] == arena
 
     def row(self, system: str, pool: str, metric: str = HEADLINE) -> Mapping[str, Any] | None:
-        found = pick(self._results["rows"], system=system, pool=pool, metric=metric, **self.where)
-        return found[0] if found else None
+        return self._rows.get((system, pool, metric))
 
     def paired(self, system: str, pool: str | None = None) -> Mapping[str, Any] | None:
-        wanted = {"system": system, "pool": pool or self.pools[-1], "metric": HEADLINE}
-        found = pick(self._results["paired"], **wanted, **self.where)
-        return found[0] if found else None
+        return self._paired.get((system, pool or self.pools[-1]))
 
     def best(self, pool: str, metric: str = HEADLINE) -> float:
-        rows = [row for system in self.systems if (row := self.row(system, pool, metric))]
-        return max((row["mean"] for row in rows), default=0.0)
+        return self._best.get((pool, metric), 0.0)
 
     def draw(self, pool: str) -> Markup:
         """Every system of a pool with its interval, best first."""
@@ -122,15 +125,23 @@ class _Arena:
             is_difference=True,
         )
 
+    @property
+    def pairs(self) -> list[tuple[str, str, list[Mapping[str, Any] | None]]]:
+        """The pairs that were asked for, in their order, with their rows by pool."""
+        rows = pick(self._results["differences"], metric=HEADLINE, **self.where)
+        named = dict.fromkeys((row["system"], row["reference"]) for row in rows)
+        found = {(row["system"], row["reference"], row["pool"]): row for row in rows}
+        return [(own, other, [found.get((own, other, pool)) for pool in self.pools]) for own, other in named]
+
     def draw_pairs(self) -> Markup | None:
-        """The pairs that were asked for, in their order; none if there are none."""
-        rows = pick(self._results["differences"], metric=HEADLINE, pool=self.pools[-1], **self.where)
+        """The differences of these pairs in the largest pool; nothing if there are none."""
+        rows = [by_pool[-1] for _, _, by_pool in self.pairs if by_pool[-1]]
         if not rows:
             return None
         return interval_chart(
             [
                 Interval(
-                    f"{row['system']} - {row['reference']}", row["difference"], row["low"], row["high"],
+                    f"{row['system']} minus {row['reference']}", row["difference"], row["low"], row["high"],
                     row["p_holm"] < SIGNIFICANT,
                 )
                 for row in rows

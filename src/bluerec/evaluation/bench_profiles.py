@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, lo
 from bluerec.evaluation.template_profiles import write_template_profiles
 from bluerec.profiling.models import NO_ADAPTER, adapter_label, join_label, resolve_adapter, resolve_model
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER
-from bluerec.profiling.writers import SETTINGS_OF_TEXT
+from bluerec.profiling.writers import describe_settings
 from bluerec.runs import CONFIG_FILE, read_json, write_json
 
 PROFILES_FOLDER = "profiles"
@@ -55,7 +56,7 @@ def describe_writing(wanted: BenchProfiles, table: ExampleTable, settings: Profi
         "data": table.dataset.digest,
         "examples": digest_examples(table),
         "writer": join_label(resolve_model(settings.model).name, label),
-        **{name: getattr(settings, name) for name in SETTINGS_OF_TEXT},
+        **describe_settings(settings),
         "seed": wanted.seed,
     }
 
@@ -99,13 +100,18 @@ class Shelf:
         return ProfileSet(TEMPLATE_SET, pl.concat([write_template_profiles(part) for part in (measured, known)]))
 
     def _find_written(self, wanted: BenchProfiles, data: BenchData, examples: ExampleTable) -> Path:
-        """The file of a set, written now if there is none of the same adapter, settings and users."""
+        """The file of a set, written now if there is none of the same adapter, settings and users.
+
+        A set may have been written under another name: the same texts in the space of another embedder.
+        """
         table = _users_to_write(wanted, data, examples, self.config.seed)
         identity = self.describe(wanted, table)
         folder, name = self.out / PROFILES_FOLDER, f"{wanted.name}.{data.name}.{examples.protocol}"
         path, older = folder / f"{name}.{digest_identity(identity)}.parquet", folder / f"{name}.parquet"
-        if path.exists():
-            return path
+        same = glob.escape(path.name.removeprefix(wanted.name))
+        for written in (path, *sorted(folder.glob(f"*{same}"))):
+            if written.exists():
+                return written
         if older.exists():
             differing = _compare(older, identity, table)
             if not differing:

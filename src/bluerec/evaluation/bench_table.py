@@ -209,7 +209,7 @@ def _render_differences(results: Mapping[str, Any], arena: Mapping[str, Any]) ->
             if found and found[0]["p_holm"] < 0.05:
                 text = f"**{text}**"
             cells.append(f"{text} ({found[0]['low']:+.4f} to {found[0]['high']:+.4f})" if found else text)
-        lines.append(f"| {own} - {other} | {' | '.join(cells)} |")
+        lines.append(f"| {own} minus {other} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 

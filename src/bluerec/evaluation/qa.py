@@ -116,7 +116,7 @@ class LikelihoodAnswerer:
 
 @dataclass(frozen=True, slots=True)
 class AskedChoice:
-    """A multiple choice of the user in a row: the true option is at `true`."""
+    """A multiple choice asked of the user in a `row` of the table; the right one of the options is at `true`."""
 
     row: int
     options: tuple[str, ...]

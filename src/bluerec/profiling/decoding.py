@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 # Dropping rows copies the suffix buffers, so it waits until at least this share of the rows has ended.
 _DROP_SHARE = 0.25
 # Places by which the buffers of suffixes grow. They are attended to as a whole, empty places masked: a product with a
-# part of a buffer would first copy it, in bfloat16 at every step.
+# part of a buffer would first copy it, in bfloat16 at every step. They hold zeros until then: an infinite or undefined
+# number would remain one though its weight is 0.
 _ROOM = 32
 
 

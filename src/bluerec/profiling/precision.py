@@ -9,25 +9,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# Rows and sides of the products that are tried: a decoding step of a batch, and a part of its prompts.
+# Rows, inputs and outputs of the products that are tried: a decoding step of a batch, and a part of its prompts.
 _TRIALS = ((64, 576, 1_536), (1_024, 576, 1_536))
 _REPEATS = 3
-# By how much bfloat16 has to be faster: noise must not decide in which precision texts are written.
+# By how much bfloat16 has to be faster in each: what is faster by less may be so by chance.
 _MIN_GAIN = 1.3
 
 
 def choose_dtype(name: str) -> torch.dtype:
     """`float32`, `bfloat16`, or `auto`: the faster of the two on this machine.
 
-    That is bfloat16 on a GPU and on processors with matrix tiles (AMX); on others what a trial of some milliseconds
-    says. Instructions for bfloat16 (AVX-512 BF16) alone do not tell: measured with torch 2.13, Intel's Xeons without
-    AMX multiply float32 matrices 1.8 times as fast, AMD's EPYC of the fourth generation bfloat16 ones 2.1 to 4 times.
+    That is bfloat16 on a GPU and on processors with matrix tiles (AMX); on others what a short trial says. That one has
+    instructions for bfloat16 (AVX-512 BF16) does not tell: measured with torch 2.13, Intel's Xeons without AMX multiply
+    float32 matrices 1.8 times as fast, AMD's EPYC of the fourth generation bfloat16 ones 2.2 to 2.9 times.
     """
     import torch
 
-    if name == "auto":
-        return torch.bfloat16 if _is_bfloat16_faster() else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+    return torch.bfloat16 if name_dtype(name) == "bfloat16" else torch.float32
+
+
+def name_dtype(name: str) -> str:
+    """The same by its name: what `auto` is belongs to what a text depends on."""
+    if name != "auto":
+        return name
+    return "bfloat16" if _is_bfloat16_faster() else "float32"
 
 
 @cache
@@ -36,22 +41,30 @@ def _is_bfloat16_faster() -> bool:
 
     if torch.cuda.is_available() or torch.cpu._is_amx_tile_supported():
         return True
-    return _time_products(torch.float32) > _MIN_GAIN * _time_products(torch.bfloat16)
+    return all(_measure_gain(*shape) > _MIN_GAIN for shape in _TRIALS)
 
 
-def _time_products(dtype: torch.dtype) -> float:
-    """Seconds of the products of `_TRIALS`, each at its best. No random numbers: a training's would move on."""
+def _measure_gain(n_rows: int, n_inputs: int, n_outputs: int) -> float:
+    """The time of a product in float32 over that in bfloat16, each at its best.
+
+    Turn by turn, so that other work on the machine slows both. No random numbers: a training's would move on.
+    """
     import torch
 
-    total = 0.0
+    seconds = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
     with torch.inference_mode():
-        for n_rows, n_inputs, n_outputs in _TRIALS:
-            rows = torch.full((n_rows, n_inputs), 0.5, dtype=dtype)
-            weights = torch.full((n_outputs, n_inputs), 0.5, dtype=dtype)
-            seconds = []
-            for _ in range(1 + _REPEATS):  # the first sets up the kernel
+        factors = {
+            dtype: (
+                torch.full((n_rows, n_inputs), 0.5, dtype=dtype),
+                torch.full((n_outputs, n_inputs), 0.5, dtype=dtype),
+            )
+            for dtype in seconds
+        }
+        for rows, weights in factors.values():
+            torch.nn.functional.linear(rows, weights)  # sets up the kernel
+        for _ in range(_REPEATS):
+            for dtype, (rows, weights) in factors.items():
                 begun = time.perf_counter()
                 torch.nn.functional.linear(rows, weights)
-                seconds.append(time.perf_counter() - begun)
-            total += min(seconds[1:])
-    return total
+                seconds[dtype] = min(seconds[dtype], time.perf_counter() - begun)
+    return seconds[torch.float32] / seconds[torch.bfloat16]

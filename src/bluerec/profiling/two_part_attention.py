@@ -13,7 +13,7 @@ ATTENTION_NAME = "bluerec_two_part"
 
 
 class SharedPrefix(Protocol):
-    """The keys and values of the prefixes, kept once per group, and which places of a suffix are in use."""
+    """The keys and values of the prefixes, kept once per group, and which places of a suffix are visible."""
 
     def prefix(self, layer_idx: int, window: int | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Keys and values (n_groups, n_kv_heads, prefix, size), and which the newest token sees (n_groups, prefix)."""
@@ -57,8 +57,8 @@ def attend_in_two_parts(
     """
     import torch
 
-    prefix_keys, prefix_values, visible = shared_prefix.prefix(module.layer_idx, sliding_window)
-    in_use = shared_prefix.see_suffix(key.shape[2], sliding_window)
+    prefix_keys, prefix_values, visible_prefix = shared_prefix.prefix(module.layer_idx, sliding_window)
+    visible_suffix = shared_prefix.see_suffix(key.shape[2], sliding_window)
     n_rows, n_heads, _n_queries, size = query.shape
     n_groups, n_kv_heads, n_prefix = prefix_keys.shape[:3]
     group_size, n_repeats = n_rows // n_groups, n_heads // n_kv_heads
@@ -67,9 +67,9 @@ def attend_in_two_parts(
     together = together.reshape(n_groups, n_kv_heads, group_size * n_repeats, size)
 
     prefix_scores = _cap(together @ prefix_keys.transpose(2, 3), softcap)
-    prefix_scores = prefix_scores.masked_fill(~visible[:, None, None], float("-inf"))
+    prefix_scores = prefix_scores.masked_fill(~visible_prefix[:, None, None], float("-inf"))
     prefix_scores = prefix_scores.view(n_groups, n_kv_heads, group_size, n_repeats, n_prefix).transpose(1, 2)
-    suffix_scores = _cap(own @ key.transpose(2, 3), softcap).masked_fill(~in_use, float("-inf"))
+    suffix_scores = _cap(own @ key.transpose(2, 3), softcap).masked_fill(~visible_suffix, float("-inf"))
     scores = torch.cat([prefix_scores.reshape(n_rows, n_kv_heads, n_repeats, n_prefix), suffix_scores], dim=3)
     weights = torch.softmax(scores.float(), dim=3).to(value.dtype)
 

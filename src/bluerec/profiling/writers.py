@@ -18,7 +18,7 @@ from bluerec.errors import ConfigError
 from bluerec.profiling.decoding import Sampling, generate_groups, lay_out_for_decoding
 from bluerec.profiling.histories import write_histories
 from bluerec.profiling.models import Profiler
-from bluerec.profiling.precision import choose_dtype
+from bluerec.profiling.precision import choose_dtype, name_dtype
 from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile
 from bluerec.runs import read_json, write_json
 from bluerec.types import Profile, ProfileWriter, Prompt
@@ -216,4 +216,10 @@ def _describe(table: ExampleTable, writer: ProfileWriter, config: ProfilerConfig
     """What the profiles depend on; compared before an unfinished table is gone on with."""
     examples = hashlib.blake2b("\x1f".join(table.example_ids).encode(), digest_size=8).hexdigest()
     identity = {"data": table.dataset.digest, "examples": examples, "writer": writer.name}
-    return identity | {name: getattr(config, name) for name in SETTINGS_OF_TEXT}
+    return identity | describe_settings(config)
+
+
+def describe_settings(config: ProfilerConfig) -> dict[str, Any]:
+    """The settings that a text depends on, with the precision that `auto` is on this machine."""
+    settings = {name: getattr(config, name) for name in SETTINGS_OF_TEXT}
+    return settings | {"dtype": name_dtype(config.dtype)}
