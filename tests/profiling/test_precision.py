@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from bluerec.config import ProfilerConfig
 from bluerec.profiling import precision
+from bluerec.profiling.writers import describe_settings
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,13 @@ def test_a_named_precision_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -
 
     assert precision.choose_dtype("float32") is torch.float32
     assert precision.choose_dtype("bfloat16") is torch.bfloat16
+
+
+@pytest.mark.parametrize(("is_faster", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_what_auto_is_belongs_to_what_a_text_depends_on(
+    monkeypatch: pytest.MonkeyPatch, is_faster: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(precision, "_is_bfloat16_faster", lambda: is_faster)
+
+    assert describe_settings(ProfilerConfig(dtype="auto"))["dtype"] == chosen
+    assert describe_settings(ProfilerConfig(dtype="float32"))["dtype"] == "float32"
