@@ -22,9 +22,18 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 def test_what_is_here_is_found(isolated_cache: Path) -> None:
     findings = by_name(diagnose())
     assert findings["numpy"].value == metadata.version("numpy")
-    assert {"Python", "torch", "trl", "profiler", "embedder", "adapter", "cores", "device", "cache folder"} <= set(
-        findings
-    )
+    assert {
+        "Python",
+        "torch",
+        "trl",
+        "profiler",
+        "embedder",
+        "adapter",
+        "cores",
+        "device",
+        "auto precision",
+        "cache folder",
+    } <= set(findings)
     assert str(isolated_cache) in findings["cache folder"].value
     for finding in findings.values():
         assert finding.remedy or finding.status == "ok", finding

@@ -19,6 +19,7 @@ from typing import Literal
 from bluerec.config import EmbedderConfig, ProfilerConfig
 from bluerec.errors import ModelError
 from bluerec.profiling.models import EMBEDDED_MODELS, SHIPPED_ADAPTER, cache_folder, has_shipped_adapter, resolve_model
+from bluerec.profiling.precision import name_dtype
 
 Status = Literal["ok", "warning", "fault"]
 
@@ -121,6 +122,7 @@ def _check_device() -> Iterator[Finding]:
         return
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     yield Finding("device", f"{name}, {torch.get_num_threads()} threads")
+    yield Finding("auto precision", name_dtype("auto"))
 
 
 def _check_folders() -> Iterator[Finding]:
