@@ -278,7 +278,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-train-users", type=int, default=0, help="train on these users only: a trial, no result")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.out.parent.mkdir(parents=True, exist_ok=True)  # now, and not after the training
+    return options
 
 
 def main() -> None:

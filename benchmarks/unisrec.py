@@ -258,7 +258,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--list-length", type=int, default=500, help="items in a list")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.out.parent.mkdir(parents=True, exist_ok=True)  # now, and not after the training
+    return options
 
 
 def tune(

@@ -250,9 +250,9 @@ def _stage_contradictions(config: Config) -> list[tuple[bool, str]]:
         (config.sft.n_candidates < 2, f"sft.n_candidates={config.sft.n_candidates}: use at least 2"),
         (config.train.rounds < 1, f"train.rounds={config.train.rounds}: use at least 1"),
         (
-            "grpo" not in stages and ("embedder" in stages or config.train.rounds > 1),
-            f"train.stages={list(stages)!r}, train.rounds={config.train.rounds}: the embedder is trained for grpo, and "
-            "rounds are of grpo; add it to train.stages",
+            "grpo" not in stages and config.train.rounds > 1,
+            f"train.stages={list(stages)!r}, train.rounds={config.train.rounds}: rounds are of grpo; add it to "
+            "train.stages, or use one round",
         ),
         (
             min(wanted.n_users, wanted.batch_size) < 2 or wanted.n_epochs < 1,

@@ -72,6 +72,26 @@ def test_from_training_to_profiles(bluerec, world: Path, profiler: Path, tmp_pat
     assert load_profiles(out).equals(table)
 
 
+def test_an_embedder_is_trained_alone(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:
+    embedder = tiny_models.save_last_token_embedder(tmp_path / "tiny-embedder")
+    settings = (
+        "--set", f"profiler.model={profiler}", "--set", f"embedder.model={embedder}",
+        "--set", 'train.stages=["embedder"]', "--set", "embedder_training.source=composed",
+        "--set", "embedder_training.n_users=8", "--set", "embedder_training.batch_size=4",
+    )  # fmt: skip
+    code, printed, errors = bluerec("train", world, "--out", tmp_path / "run", *settings, "--json")
+    assert code == 0, errors
+    made = tmp_path / "run" / "embedder"
+    assert json.loads(printed) == {"run": str(tmp_path / "run"), "steps": 0, "embedder": str(made)}
+
+    code, _, said = bluerec("train", world, "--resume", tmp_path / "run")
+    assert code == 0
+    assert "whole already" in said
+    ranked = ("evaluate", world, "--rankers", "mean", "--set", f"embedder.model={made}", "--out", tmp_path / "own.json")
+    code, _, errors = bluerec(*ranked)
+    assert code == 0, errors
+
+
 def one_line(errors: str) -> str:
     (line,) = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert errors.splitlines()[-1] == line

@@ -152,7 +152,7 @@ def test_an_embedder_without_weights_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": {"stages": ["embedder"]}}, "the embedder is trained for grpo"),
+        ({"train": {"stages": ["embedder"], "rounds": 2}}, "rounds are of grpo"),
         ({"train": {"stages": ["sft"], "rounds": 2}}, "rounds are of grpo"),
         ({"train": {"rounds": 0}}, r"train\.rounds=0"),
         ({"embedder_training": {"batch_size": 1}}, "batch_size"),

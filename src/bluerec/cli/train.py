@@ -16,6 +16,7 @@ from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError
 from bluerec.runs import CONFIG_FILE, read_json
 from bluerec.training.profiler import train_profiler
+from bluerec.training.session import ADAPTER_FOLDER, EMBEDDER_FOLDER
 
 
 def train_command(
@@ -49,16 +50,14 @@ def train_command(
         )
     if int(os.environ.get("RANK", "0")):  # of several processes one tells the result
         return
+    # A run of the embedder alone has no adapter of its own, and most runs no embedder.
+    made = {name: run.path / name for name in (ADAPTER_FOLDER, EMBEDDER_FOLDER) if (run.path / name).is_dir()}
     if as_json:
-        console.print_json(
-            {
-                "run": str(run.path),
-                "adapter": str(run.path / "adapter"),
-                "steps": settings.train.rounds * settings.train.n_steps,
-            }
-        )
+        steps = settings.train.rounds * settings.train.n_steps if "grpo" in settings.train.stages else 0
+        console.print_json({"run": str(run.path), "steps": steps, **{name: str(path) for name, path in made.items()}})
     else:
-        console.print_result(f"{run.path}: adapter in {run.path / 'adapter'}; look at it: bluerec report {run.path}")
+        where = ", ".join(f"{name} in {path}" for name, path in made.items())
+        console.print_result(f"{run.path}: {where}; look at it: bluerec report {run.path}")
 
 
 def _tell(row: Mapping[str, Any]) -> None:

@@ -64,10 +64,8 @@ def train_profiler(
     adapter = resolve_adapter(config.profiler.adapter)
     if "sft" in config.train.stages:
         adapter = run_warm_start(session, adapter)
-    n_steps = 0
-    if "grpo" in config.train.stages:
-        adapter = _run_rounds(session, table, adapter)
-        n_steps = config.train.rounds * config.train.n_steps
+    adapter = _run_rounds(session, table, adapter)
+    n_steps = config.train.rounds * config.train.n_steps if "grpo" in config.train.stages else 0
     if processes.is_first:
         if adapter is not None and adapter != run.path / ADAPTER_FOLDER:
             copy_folder(adapter, run.path / ADAPTER_FOLDER)
@@ -77,12 +75,13 @@ def train_profiler(
 
 
 def _run_rounds(session: Session, table: ExampleTable, adapter: Path | None) -> Path | None:
-    """Rounds of embedder and reinforcement learning; returns the last adapter."""
+    """Rounds of embedder and reinforcement learning, as far as they are wanted; returns the last adapter."""
     embedder = session.config.embedder
     for one in list_rounds(session.config, session.run):
         if "embedder" in session.config.train.stages:
             embedder = run_embedder_stage(session, one, adapter, embedder)
-        adapter = run_grpo(session, one, table, adapter, embedder)
+        if "grpo" in session.config.train.stages:
+            adapter = run_grpo(session, one, table, adapter, embedder)
     last = session.run.path / EMBEDDER_FOLDER
     if embedder != session.config.embedder and Path(embedder.model) != last:
         copy_folder(Path(embedder.model), last)
