@@ -64,3 +64,9 @@ def test_what_auto_is_belongs_to_what_a_text_depends_on(
 
     assert describe_settings(ProfilerConfig(dtype="auto"))["dtype"] == chosen
     assert describe_settings(ProfilerConfig(dtype="float32"))["dtype"] == "float32"
+
+
+def test_without_torch_auto_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "find_spec", lambda name: None)
+
+    assert describe_settings(ProfilerConfig(dtype="auto"))["dtype"] == "auto"

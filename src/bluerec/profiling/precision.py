@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ def choose_dtype(name: str) -> torch.dtype:
 
 
 def name_dtype(name: str) -> str:
-    """The same by its name: what `auto` is belongs to what a text depends on."""
-    if name != "auto":
+    """The same by its name: what `auto` is belongs to what a text depends on.
+
+    Without torch it stays `auto`: a model elsewhere writes, in a precision of its own.
+    """
+    if name != "auto" or find_spec("torch") is None:
         return name
     return "bfloat16" if _is_bfloat16_faster() else "float32"
 
