@@ -185,3 +185,8 @@ class TrainConfig:
     flat_steps: int = setting(10, "fault: steps in a row in which no group's rewards differ (0: off)")
     runaway_length: float = setting(0.5, "fault: rise in the share of candidates cut off at the length limit (0: off)")
     entropy_drop: float = setting(0.5, "fault: fall of the entropy within 20 steps, as a share (0: off)")
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of GRPO in all rounds; 0 where it is no stage."""
+        return self.rounds * self.n_steps if "grpo" in self.stages else 0

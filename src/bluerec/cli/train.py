@@ -53,7 +53,7 @@ def train_command(
     # A run of the embedder alone has no adapter of its own, and most runs no embedder.
     made = {name: run.path / name for name in (ADAPTER_FOLDER, EMBEDDER_FOLDER) if (run.path / name).is_dir()}
     if as_json:
-        steps = settings.train.rounds * settings.train.n_steps if "grpo" in settings.train.stages else 0
+        steps = settings.train.total_steps
         console.print_json({"run": str(run.path), "steps": steps, **{name: str(path) for name, path in made.items()}})
     else:
         where = ", ".join(f"{name} in {path}" for name, path in made.items())

@@ -65,11 +65,10 @@ def train_profiler(
     if "sft" in config.train.stages:
         adapter = run_warm_start(session, adapter)
     adapter = _run_rounds(session, table, adapter)
-    n_steps = config.train.rounds * config.train.n_steps if "grpo" in config.train.stages else 0
     if processes.is_first:
         if adapter is not None and adapter != run.path / ADAPTER_FOLDER:
             copy_folder(adapter, run.path / ADAPTER_FOLDER)
-        run.finish(n_steps=n_steps)
+        run.finish(n_steps=config.train.total_steps)
     processes.wait()
     return run
 
