@@ -1,11 +1,10 @@
 """Sentences are measured as they are served: titles with abbreviations stay whole."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bluerec.evaluation.interests import MultiInterestRanker, split_profile
+from bluerec.evaluation.interests import score_sentences, split_profile
 from bluerec.evaluation.vector_rankers import ItemSpace
 from bluerec.profiling.embedders import HashingEmbedder
 from bluerec.store.sentences import MAX_SENTENCES, split_sentences
@@ -38,9 +37,13 @@ def test_what_is_measured_is_what_is_served(text: str, more: str) -> None:
     assert len(served) <= MAX_SENTENCES
 
 
-def test_an_item_is_brought_by_the_whole_sentence() -> None:
+def test_a_sentence_against_something_counts_against_it() -> None:
     embedder = HashingEmbedder(256)
-    items = embedder.embed(["melee fighter", "chess board"], "item")
-    text = "Likes Super Smash Bros. Melee. Plays chess."
-    ranker = MultiInterestRanker("multi", ItemSpace(items), {}, embedder)
-    assert ranker.find_sentences(text, np.array([0, 1])) == ["Likes Super Smash Bros. Melee.", "Plays chess."]
+    space = ItemSpace(embedder.embed(["melee fighter", "chess board", "chess clock"], "item"))
+    texts = ["Plays chess.", "Plays chess. No longer interested in clock.", "Nothing like clock."]
+    plain, without, against = score_sentences(texts, space, embedder)
+    cosines = space.vectors @ embedder.embed(["Plays chess.", "clock."], "profile").T
+    assert plain == pytest.approx(cosines[:, 0])
+    assert without == pytest.approx(cosines[:, 0] - 0.5 * cosines[:, 1])
+    assert against == pytest.approx(-0.5 * cosines[:, 1])
+    assert without[2] < without[1]

@@ -9,7 +9,15 @@ from small_worlds import make_dataset
 
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset
-from bluerec.evaluation.steering import DELETED, UNWANTED, WANTED, build_edits, find_deletion, measure_moves
+from bluerec.evaluation.steering import (
+    BY_SENTENCES,
+    DELETED,
+    UNWANTED,
+    WANTED,
+    build_edits,
+    find_deletion,
+    measure_moves,
+)
 from bluerec.evaluation.topics import find_topics
 from bluerec.evaluation.vector_rankers import ItemSpace
 from bluerec.profiling.embedders import HashingEmbedder, embed_items
@@ -83,6 +91,9 @@ def test_who_hears_the_edit_moves_what_it_names() -> None:
     assert np.mean(moves[DELETED]) > 0.05
     # A bag of words cannot hear "no longer": naming X brings X nearer, and the measure says so.
     assert np.mean(moves[UNWANTED]) < 0.01
+    # As it is served, the wording is read.
+    assert np.mean(moves[f"{UNWANTED}{BY_SENTENCES}"]) > 0.2
+    assert np.mean(moves[f"{WANTED}{BY_SENTENCES}"]) > 0.2
 
 
 def test_who_does_not_hear_the_edit_moves_nothing() -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bluerec.data.wishes import UNWANTED_WEIGHT
 from bluerec.errors import DataError
 from bluerec.store.recommender import Recommender
 from bluerec.store.records import SentenceVectors
-from bluerec.store.search import UNWANTED_WEIGHT, find_near, search_all, search_near
-from bluerec.store.sentences import MAX_SENTENCES, Meaning, quote_title, read_sentence, split_sentences
+from bluerec.store.search import find_near, search_all, search_near
+from bluerec.store.sentences import MAX_SENTENCES, quote_title, split_sentences
 from bluerec.store.store import Store
 from store.stores import EMBEDDER, make_store
 
@@ -127,6 +128,14 @@ def test_not_this_sinks_the_item_and_more_like_lifts_it(recommender: Recommender
     assert recommender.recommend_with_reasons(text="Nothing like chess.") == []
 
 
+def test_a_person_may_say_in_many_ways_what_is_not_wanted(recommender: Recommender) -> None:
+    text = recommender.store.profile("u0000").text
+    first = recommender.recommend(text=text, k=1)["item_id"][0]
+    title = quote_title(recommender.store.catalogue.item(first).title)
+    for wish in (f"No longer interested in {title}.", f"I don't want {title}.", f"Games, but not {title}."):
+        assert first not in recommender.recommend(text=f"{text} {wish}", k=3)["item_id"].to_list()
+
+
 def test_evidence_is_of_the_history_and_empty_for_what_is_not_wanted(recommender: Recommender) -> None:
     item = recommender.store.history("u0000")[0].item
     words = f"{item.title} {item.description}"
@@ -141,10 +150,6 @@ def test_sentences() -> None:
     ]  # fmt: skip
     assert len(split_sentences("A. " * 500)) == MAX_SENTENCES
     assert "".join(split_sentences("A. " * 500)).count("A.") == 500
-    assert read_sentence("nothing like Chess.") == Meaning("Chess.", -1)
-    assert read_sentence("Avoid horror.") == Meaning("horror.", -1)
-    assert read_sentence("More like Chess.") == Meaning("Chess.", 1)
-    assert read_sentence("Avoids nothing.") == Meaning("Avoids nothing.", 1)
     hostile = "Game! Ignore all. \u202eNow\nlike this? " + "x" * 300
     assert len(split_sentences(f"Nothing like {quote_title(hostile)}.")) == 1
     assert quote_title(" \n") == "untitled item"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from bluerec.data.wishes import split_wishes
+
 # More vectors than this would make one profile as dear as a crowd; what follows stays together as the last sentence.
 MAX_SENTENCES = 48
 # Titles are full of them: "Super Smash Bros. Melee", "Dr. Mario", "Vol. 2".
@@ -15,8 +17,12 @@ _END = re.compile(rf"(?<=[.!?]){_NO_END}\s+|(?<=[。！？])|\n+")
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences in reading order, at most `MAX_SENTENCES`; a line break ends a sentence, an abbreviation never does."""
-    parts = [part.strip() for part in _END.split(text) if part and part.strip()]
+    """Sentences in reading order, at most `MAX_SENTENCES`; a line break ends a sentence, an abbreviation never does.
+
+    What a sentence turns against is one of its own: `RPGs,` and `but not turn-based ones.`
+    """
+    whole = (part.strip() for part in _END.split(text) if part and part.strip())
+    parts = [part for sentence in whole for part in split_wishes(sentence)]
     if len(parts) <= MAX_SENTENCES:
         return parts
     return [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bluerec.evaluation.bench_measures import NO_CONTEXT, RAW_HISTORY, SUPPORTED
 from bluerec.evaluation.charts import Interval, interval_chart
 from bluerec.evaluation.faithfulness import GUARD_NAMES
-from bluerec.evaluation.steering import DELETED, UNWANTED, WANTED
+from bluerec.evaluation.steering import EDITS, READINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ _QUESTIONS = (
     (
         "truth",
         "Is it true, and its owner's own?",
-        "A sentence is supported where the nearest item of its user's history is nearer than those of 95% of "
-        "strangers: a text that fits everybody is supported in about 5% of its sentences. "
+        "A sentence is supported where an item of its user's history is nearer than all of nineteen strangers' "
+        "histories of the same length: what has nothing to do with its user is supported in 5% of cases. "
         "Shares of faults: less is better.",
         (SUPPORTED, GUARD_NAMES["guard_invented_person"], GUARD_NAMES["guard_foreign_title"],
          GUARD_NAMES["guard_copying"], GUARD_NAMES["guard_repetition"],
@@ -57,8 +57,9 @@ _QUESTIONS = (
         "steering",
         "Does an edit steer?",
         "How far the items that an edit names move in the direction asked for, more than all other items, as a "
-        "share of the catalogue. Zero: the edit is not heard. Negative: the opposite of what was asked.",
-        (WANTED, UNWANTED, DELETED),
+        "share of the catalogue. Zero: the edit is not heard. Negative: the opposite of what was asked. Read as one "
+        "vector, or by sentences, as profiles are served.",
+        tuple(f"{kind}{reading}" for kind in EDITS for reading in READINGS),
     ),
 )  # fmt: skip
 

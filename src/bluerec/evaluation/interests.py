@@ -1,21 +1,23 @@
 """Profiles of several interests: each sentence is a vector of its own, and an item is scored by the best of them.
 
-So every recommendation has the sentence that brought it, and one interest does not blur another.
+So every recommendation has the sentence that brought it, one interest does not blur another, and a sentence that says
+what is not wanted counts against it: profiles are served in this way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from bluerec.data.histories import ExampleTable
 from bluerec.data.sentences import split_sentences
+from bluerec.data.wishes import combine_wishes, read_signs, read_wish
 from bluerec.evaluation.vector_rankers import ItemSpace, Queries
-from bluerec.types import Embedder, Float32Array, IntArray
+from bluerec.types import Embedder, Float32Array
 
 # Raised with the splitter, so that what was measured with other sentences is measured anew.
-SENTENCES_VERSION = 2
+SENTENCES_VERSION = 3
 
 
 def split_profile(text: str) -> list[str]:
@@ -27,6 +29,7 @@ class MultiInterestRanker:
     """The cosine of an item with the nearest sentence, plus, where `history` is given, that vector's score.
 
     `score = history . item + weight * max over sentences of (sentence . item)`; without history, the maximum alone.
+    What the nearest unwanted sentence takes away is in `bluerec.data.wishes.combine_wishes`.
     """
 
     def __init__(
@@ -51,20 +54,24 @@ class MultiInterestRanker:
         return self._name
 
     def score(self, table: ExampleTable) -> Float32Array:
-        best, _ = self._score_sentences([self._text_of[example_id] for example_id in table.example_ids])
+        texts = [self._text_of[example_id] for example_id in table.example_ids]
+        best = np.stack(list(score_sentences(texts, self._space, self._embedder)))
         if self._history is None:
             return best
         return self._history(table) @ self._space.vectors.T + np.float32(self._weight) * best
 
-    def find_sentences(self, text: str, items: Sequence[int] | IntArray) -> list[str]:
-        """The sentence that brought each of these item rows."""
-        sentences = split_profile(text)
-        cosines = self._space.place(self._embedder.embed(sentences, "profile")) @ self._space.vectors[items].T
-        return [sentences[row] for row in cosines.argmax(axis=0)]
 
-    def _score_sentences(self, texts: Sequence[str]) -> tuple[Float32Array, IntArray]:
-        """The best cosine (n_texts, n_items), and where the sentences of each text begin."""
-        parts = [split_profile(text) for text in texts]
-        places = np.cumsum([0, *(len(its) for its in parts[:-1])])
-        vectors = self._space.place(self._embedder.embed([sentence for its in parts for sentence in its], "profile"))
-        return np.maximum.reduceat(vectors @ self._space.vectors.T, places, axis=0), places
+def score_sentences(texts: Sequence[str], space: ItemSpace, embedder: Embedder) -> Iterator[Float32Array]:
+    """Scores (n_items,) of each text in turn, by its sentences, see `bluerec.data.wishes.combine_wishes`."""
+    parts = [split_profile(text) for text in texts]
+    vectors = _embed_wishes([sentence for its in parts for sentence in its], space, embedder)
+    start = 0
+    for sentences in parts:
+        own = vectors[start : start + len(sentences)]
+        start += len(sentences)
+        yield combine_wishes(space.vectors @ own.T, read_signs(sentences))[0]
+
+
+def _embed_wishes(sentences: Sequence[str], space: ItemSpace, embedder: Embedder) -> Float32Array:
+    """What each sentence names, in the space of the items: (n_sentences, dimension)."""
+    return space.place(embedder.embed([read_wish(sentence).content for sentence in sentences], "profile"))

@@ -3,18 +3,19 @@
 Three edits: "now looking for Y" appended, "no longer interested in X" appended, and the deletion of one sentence. X is
 the topic that the history has most of, Y one that it lacks. A move is measured in shares of the catalogue (1 is from
 the last place to the first) and is what the named items move more than unrelated ones, so that an edit that stirs up
-everything gains nothing. A positive number is the direction that the editor asked for.
+everything gains nothing. A positive number is the direction that the editor asked for. Each edit is read twice: the
+whole text as one vector, and sentence by sentence as it is served, where what is unwanted counts against what is near.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bluerec.data.histories import ExampleTable
-from bluerec.evaluation.interests import split_profile
+from bluerec.evaluation.interests import score_sentences, split_profile
 from bluerec.evaluation.metrics import Float64Array
 from bluerec.evaluation.topics import Topics
 from bluerec.evaluation.vector_rankers import ItemSpace
@@ -24,7 +25,21 @@ from bluerec.types import Embedder, Float32Array, IntArray
 WANTED = "edit: now looking for Y"
 UNWANTED = "edit: no longer interested in X"
 DELETED = "edit: a sentence deleted"
+EDITS = (WANTED, UNWANTED, DELETED)
 N_NEAREST = 50  # items that a sentence is said to be about
+
+
+def score_whole(texts: Sequence[str], space: ItemSpace, embedder: Embedder) -> Iterator[Float32Array]:
+    """Scores (n_items,) of each text in turn, embedded as one."""
+    return (space.vectors @ vector for vector in space.place(embedder.embed(list(texts), "profile")))
+
+
+# How a text is read: as one vector, or as it is served; what is added to the name of an edit, and who scores.
+BY_SENTENCES = ", by sentences"
+READINGS: Mapping[str, Callable[[Sequence[str], ItemSpace, Embedder], Iterator[Float32Array]]] = {
+    "": score_whole,
+    BY_SENTENCES: score_sentences,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +80,30 @@ def find_deletion(text: str, space: ItemSpace, embedder: Embedder, name: str) ->
 def measure_moves(
     table: ExampleTable, texts: Sequence[str], topics: Topics, space: ItemSpace, embedder: Embedder
 ) -> dict[str, Float64Array]:
-    """For each edit, the move (n_users,) in the direction asked for; NaN where the edit does not apply."""
-    moves = {kind: np.full(len(table), np.nan) for kind in (WANTED, UNWANTED, DELETED)}
+    """For each edit and reading, the move (n_users,) in the direction asked for; NaN where the edit does not apply."""
     edits: list[tuple[int, str, Edit]] = []
     for row, (example_id, text) in enumerate(zip(table.example_ids, texts, strict=True)):
         found = build_edits(text, table.history_rows(row), topics, example_id)
         deletion = find_deletion(text, space, embedder, example_id)
         found |= {DELETED: deletion} if deletion else {}
         edits += [(row, kind, edit) for kind, edit in found.items()]
-    before = space.place(embedder.embed(list(texts), "profile"))
-    after = space.place(embedder.embed([edit.text for _, _, edit in edits], "profile")) if edits else before[:0]
-    standing: dict[int, Float64Array] = {}
-    for (row, kind, edit), vector in zip(edits, after, strict=True):
-        if row not in standing:
-            standing = {row: _place_items(before[row], space)}  # the edits of a user come one after the other
-        moves[kind][row] = edit.direction * _compare(standing[row], _place_items(vector, space), edit.items)
+    moves: dict[str, Float64Array] = {}
+    for reading, score in READINGS.items():
+        moves |= {f"{kind}{reading}": np.full(len(table), np.nan) for kind in EDITS}
+        before = enumerate(score(list(texts), space, embedder))
+        after = score([edit.text for _, _, edit in edits], space, embedder)
+        place, standing = -1, np.zeros(0)
+        for (row, kind, edit), scores in zip(edits, after, strict=True):
+            while place < row:  # the edits of a user come one after the other
+                place, own = next(before)
+                standing = _place_items(own)
+            moves[f"{kind}{reading}"][row] = edit.direction * _compare(standing, _place_items(scores), edit.items)
     return moves
 
 
-def _place_items(vector: Float32Array, space: ItemSpace) -> Float64Array:
+def _place_items(scores: Float32Array) -> Float64Array:
     """The place of each item (n_items,): 1 is the first of the catalogue, 0 the last."""
-    order = np.argsort(space.vectors @ vector, kind="stable")
+    order = np.argsort(scores, kind="stable")
     places = np.empty(len(order))
     places[order] = np.linspace(0.0, 1.0, len(order))
     return places

@@ -14,6 +14,7 @@ import polars as pl
 
 from bluerec.config import EmbedderConfig
 from bluerec.data.tables import INTERACTIONS_SCHEMA, Dataset
+from bluerec.data.wishes import read_wish
 from bluerec.errors import ConfigError, DataError, StoreError
 from bluerec.profiling.embedders import embed_items
 from bluerec.store.catalogue import VECTORS_SUFFIX, load_vectors, save_vectors, sync_folder
@@ -30,7 +31,7 @@ from bluerec.store.records import (
     unpack_version,
 )
 from bluerec.store.search import EXACT_UP_TO, find_near
-from bluerec.store.sentences import read_sentence, split_sentences
+from bluerec.store.sentences import split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import (
     accept_written,
@@ -304,7 +305,7 @@ def _embed_profiles(
             versions = [unpack_version(row) for row in rows]
         except Damaged as error:
             raise database.damaged(str(error)) from error
-        sentences = [read_sentence(sentence).content for version in versions for sentence in version.sentences]
+        sentences = [read_wish(sentence).content for version in versions for sentence in version.sentences]
         made = embedder.embed(sentences, "profile")
         found = SentenceVectors(made, *find_near(item_vectors, made))
         lengths = [len(version.sentences) for version in versions]

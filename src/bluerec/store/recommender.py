@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from bluerec.data.wishes import read_signs, read_wish
 from bluerec.errors import DataError
 from bluerec.store.records import UserView
 from bluerec.store.search import NOTHING, BoolArray, Found, search_near
-from bluerec.store.sentences import clean_text, join_sentences, quote_title, read_sentence, split_sentences
+from bluerec.store.sentences import clean_text, join_sentences, quote_title, split_sentences
 from bluerec.store.store import Store
 from bluerec.types import Embedder, Float32Array, IntArray, Item, TextKind
 
@@ -114,9 +115,7 @@ class Recommender:
         """The items of the user's history behind each sentence, nearest first; none behind what is not wanted."""
         view = self.store.view(user_id)
         found = self._find_evidence(view.item_rows, self._vectors_of(view, sentences))
-        return [
-            items if read_sentence(sentence).sign > 0 else [] for sentence, items in zip(sentences, found, strict=True)
-        ]
+        return [items if read_wish(sentence).sign > 0 else [] for sentence, items in zip(sentences, found, strict=True)]
 
     def sentence_vectors(self, user_id: str | None, sentences: Sequence[str]) -> Float32Array:
         """Vectors of sentences (n_sentences, dimension); for those of the user's profile no model is needed."""
@@ -142,7 +141,7 @@ class Recommender:
 
     def embed(self, texts: Sequence[str], kind: TextKind) -> Float32Array:
         """Vectors of sentences as the search sees them, or of other texts: (n_texts, dimension)."""
-        contents = [read_sentence(text).content for text in texts] if kind == "profile" else texts
+        contents = [read_wish(text).content for text in texts] if kind == "profile" else texts
         return self.store.embedder.embed(contents, kind)
 
     def item_vectors(self, item_ids: Sequence[str]) -> Float32Array:
@@ -179,14 +178,14 @@ class Recommender:
         if not sentences:
             return _List(NOTHING, [], self._catalogue.vectors[:0])
         vectors = self.embed(sentences, "profile")
-        found = self._catalogue.search.find_best(vectors, _signs(sentences), k, self._mask(allowed, seen))
+        found = self._catalogue.search.find_best(vectors, read_signs(sentences), k, self._mask(allowed, seen))
         return _List(found, sentences, vectors)
 
     def _search_stored(self, view: UserView | None, k: int, allowed: BoolArray | None, seen: IntArray) -> _List:
         if view is None or view.profile is None:
             return _List(NOTHING, [], self._catalogue.vectors[:0])
         sentences, stored = view.profile.sentences, view.vectors
-        signs = _signs(sentences)
+        signs = read_signs(sentences)
         masked = seen
         if allowed is not None:
             near = np.unique(stored.near_rows)
@@ -222,7 +221,3 @@ class Recommender:
         if item is None:
             raise DataError(f"item {item_id!r} is not in the store's catalogue; index it first: bluerec index")
         return join_sentences([*split_sentences(text), f"{wish} {quote_title(item.title)}."])
-
-
-def _signs(sentences: Sequence[str]) -> IntArray:
-    return np.array([read_sentence(sentence).sign for sentence in sentences], dtype=np.int64)

@@ -1,8 +1,8 @@
 """Exact search among unit vectors: blocks of matrix products. `bluerec.store.index` is for catalogues beyond that.
 
-A profile is a set of sentences. An item's score is its cosine to the nearest wanted sentence, less a share of its
-cosine to the nearest unwanted one. For stored sentences the nearest items are kept beside them; where they do not
-suffice to be sure of the best k (many are masked), everything is searched.
+A profile is a set of sentences, wanted or not; how they make an item's score is in `bluerec.data.wishes`. For stored
+sentences the nearest items are kept beside them; where they do not suffice to be sure of the best k (many are masked),
+everything is searched.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bluerec.data.wishes import combine_wishes
 from bluerec.store.records import SentenceVectors
 from bluerec.types import Float32Array, IntArray
 
@@ -20,7 +21,6 @@ from bluerec.types import Float32Array, IntArray
 EXACT_UP_TO = 1_000_000
 # Nearest items kept with every stored sentence.
 N_NEAR = 256
-UNWANTED_WEIGHT = 0.5
 _BLOCK_ITEMS = 32_768
 # A vector picked out by its row costs as much as several that are read one after the other.
 _PICKED_COST = 8
@@ -87,8 +87,7 @@ def search_all(
     item_vectors: Float32Array, vectors: Float32Array, signs: IntArray, k: int, allowed: BoolArray | None = None
 ) -> Found:
     """The best k allowed items (mask (n_items,)) for sentences (n_sentences, dimension) with signs 1 or -1."""
-    wanted = np.flatnonzero(signs > 0)
-    if not len(wanted) or k < 1:
+    if not (signs > 0).any() or k < 1:
         return NOTHING
     rows = np.arange(len(item_vectors)) if allowed is None else np.flatnonzero(allowed)
     are_few = len(rows) * _PICKED_COST < len(item_vectors)
@@ -98,7 +97,7 @@ def search_all(
     for start in range(0, n_scored, _BLOCK_ITEMS):
         part = slice(start, start + _BLOCK_ITEMS)
         block = item_vectors[rows[part]] if are_few else item_vectors[part]
-        scores[part], brought[part] = _combine(block @ vectors.T, signs, wanted)
+        scores[part], brought[part] = combine_wishes(block @ vectors.T, signs)
     if allowed is not None and not are_few:
         scores, brought = scores[rows], brought[rows]
     places = _best(np.arange(len(rows)), scores, k)
@@ -122,21 +121,11 @@ def search_near(
     if not complete and len(candidates) < k:
         return None
     cosines = item_vectors[candidates] @ stored.vectors.T  # (n_candidates, n_sentences)
-    scores, brought = _combine(cosines, signs, wanted)
+    scores, brought = combine_wishes(cosines, signs)
     places = _best(np.arange(len(candidates)), scores, k)
     if not complete and scores[places[-1]] < bound:
         return None
     return Found(candidates[places], scores[places], brought[places])
-
-
-def _combine(cosines: Float32Array, signs: IntArray, wanted: IntArray) -> tuple[Float32Array, IntArray]:
-    """Scores (n_rows,) and the place of the sentence behind each from cosines (n_rows, n_sentences)."""
-    liked = cosines[:, wanted]
-    nearest = liked.argmax(axis=1)
-    scores = np.take_along_axis(liked, nearest[:, None], 1)[:, 0]
-    if len(wanted) < len(signs):
-        scores = scores - UNWANTED_WEIGHT * np.maximum(cosines[:, signs < 0].max(axis=1), 0.0)
-    return scores, wanted[nearest]
 
 
 def _best(rows: IntArray, scores: Float32Array, k: int) -> IntArray:

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bluerec.data.hidden_characters import strip_hidden
 from bluerec.data.sentences import MAX_SENTENCES, split_sentences
 
 __all__ = [
     "MAX_SENTENCES",
-    "Meaning",
     "clean_line",
     "clean_text",
     "find_locked",
     "join_sentences",
     "merge_offer",
     "quote_title",
-    "read_sentence",
     "split_sentences",
 ]
 
 MAX_TITLE_CHARACTERS = 100
-_UNWANTED = re.compile(r"^(?:nothing like|no more|not interested in|avoid)\s+", re.IGNORECASE)
-_WANTED = re.compile(r"^more like\s+", re.IGNORECASE)
 _CONTROL = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What of a sentence is searched for, and whether it is wanted (1) or not (-1)."""
-
-    content: str
-    sign: int
 
 
 def clean_text(text: str) -> str:
@@ -45,17 +32,6 @@ def clean_text(text: str) -> str:
 def clean_line(text: str) -> str:
     """The same on one line."""
     return " ".join(clean_text(text).split())
-
-
-def read_sentence(sentence: str) -> Meaning:
-    """`Nothing like X.` (No more, Not interested in, Avoid) means X, unwanted; `More like X.` means X."""
-    unwanted = _UNWANTED.match(sentence)
-    if unwanted and len(sentence) > unwanted.end():
-        return Meaning(sentence[unwanted.end() :], -1)
-    wanted = _WANTED.match(sentence)
-    if wanted and len(sentence) > wanted.end():
-        return Meaning(sentence[wanted.end() :], 1)
-    return Meaning(sentence, 1)
 
 
 def find_locked(sentences: Sequence[str], known: Sequence[str], locked: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from bluerec.data.wishes import read_wish
 from bluerec.errors import BluerecError, StoreError
 from bluerec.store import queries
 from bluerec.store.catalogue import Catalogue, load_vectors
@@ -35,7 +36,7 @@ from bluerec.store.records import (
     unpack_vectors,
     unpack_version,
 )
-from bluerec.store.sentences import find_locked, read_sentence, split_sentences
+from bluerec.store.sentences import find_locked, split_sentences
 from bluerec.store.transactions import (
     accept_written,
     add_user,
@@ -196,7 +197,7 @@ class Store:
 
     def embed_sentences(self, sentences: Sequence[str]) -> SentenceVectors:
         """Vectors of sentences and the items nearest to each."""
-        vectors = self.embedder.embed([read_sentence(sentence).content for sentence in sentences], "profile")
+        vectors = self.embedder.embed([read_wish(sentence).content for sentence in sentences], "profile")
         rows, scores = self.catalogue.search.find_near(vectors)
         return SentenceVectors(vectors, rows, scores)
 
