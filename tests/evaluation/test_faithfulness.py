@@ -5,6 +5,7 @@ import pytest
 from small_worlds import make_dataset
 
 from bluerec.data.histories import split_examples
+from bluerec.errors import DataError
 from bluerec.evaluation.faithfulness import (
     GUARD_NAMES,
     measure_distinctness,
@@ -30,26 +31,67 @@ HISTORIES = [[TITLES[item] for item in TABLE.history_rows(row)] for row in range
 TRUE = [f"Took {its[0]}. Likes {its[1]}." for its in HISTORIES]
 
 
+def _draw_unit(rng: np.random.Generator, n: int) -> np.ndarray:
+    vectors = rng.normal(size=(n, 16)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class RandomEmbedder(HashingEmbedder):
+    """Every text lies anywhere."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(16)
+        self._rng = np.random.default_rng(1000 + seed)
+
+    def embed(self, texts, kind):
+        return _draw_unit(self._rng, len(texts))
+
+
 def guard(texts: list[str], name: str) -> np.ndarray:
     return measure_guards(TABLE, texts)[GUARD_NAMES[name]]
 
 
 def test_true_sentences_are_supported_and_a_strangers_are_not() -> None:
     own = measure_support(TABLE, TRUE, SPACE, EMBEDDER)
-    assert own.shares.mean() > 0.9
+    assert own.mean() > 0.9
     shuffled = measure_support(TABLE, TRUE[7:] + TRUE[:7], SPACE, EMBEDDER)
-    assert shuffled.shares.mean() < 0.2
+    assert shuffled.mean() < 0.2
 
 
 def test_half_a_lie_is_half_supported() -> None:
     stranger = TRUE[7:] + TRUE[:7]
     mixed = [f"{own.split('. ')[0]}. {other.split('. ')[0]}." for own, other in zip(TRUE, stranger, strict=True)]
-    assert measure_support(TABLE, mixed, SPACE, EMBEDDER).shares.mean() == pytest.approx(0.5, abs=0.1)
+    assert measure_support(TABLE, mixed, SPACE, EMBEDDER).mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_what_fits_everybody_is_supported_by_nobody() -> None:
     support = measure_support(TABLE, ["Likes good things."] * N_USERS, SPACE, EMBEDDER)
-    assert support.shares.mean() < 0.2
+    assert support.mean() < 0.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chance_supports_one_sentence_in_twenty_however_long_the_history(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lengths = np.exp(rng.uniform(0, np.log(40), size=400)).astype(int) + 2
+    item_ids = [f"thing{place}" for place in range(600)]
+    taken = {f"u{user}": rng.permutation(item_ids)[:length].tolist() for user, length in enumerate(lengths)}
+    table = split_examples(make_dataset(taken, item_ids))
+    space = ItemSpace(_draw_unit(rng, 600))
+    shares = measure_support(table, ["One. Two. Three. Four."] * len(table), space, RandomEmbedder(seed), seed=seed)
+    history_lengths = np.array([len(table.history_rows(row)) for row in range(len(table))])
+    for group in (history_lengths <= 3, history_lengths >= 15, history_lengths > 0):
+        assert shares[group].mean() == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / (4 * group.sum())))
+
+
+def test_what_is_not_wanted_is_no_claim_about_the_history() -> None:
+    own = measure_support(TABLE, [f"{text} No longer interested in gardens." for text in TRUE], SPACE, EMBEDDER)
+    assert own.tolist() == measure_support(TABLE, TRUE, SPACE, EMBEDDER).tolist()
+    assert np.isnan(measure_support(TABLE, ["Nothing like gardens."] * N_USERS, SPACE, EMBEDDER)).all()
+
+
+def test_without_strangers_nothing_is_measured() -> None:
+    with pytest.raises(DataError, match="measure two users or more"):
+        measure_support(TABLE.take(np.array([0])), TRUE[:1], SPACE, EMBEDDER)
 
 
 def test_invented_facts_are_found_and_others_are_not() -> None:

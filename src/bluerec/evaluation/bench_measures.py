@@ -111,10 +111,10 @@ def measure_size(given: ProfilesAtHand) -> list[MeasureRow]:
 def measure_truth(given: ProfilesAtHand) -> list[MeasureRow]:
     """Whether the profiles are true, readable and their owners' own, see `bluerec.evaluation.faithfulness`."""
     space = ItemSpace.centred(given.vectors.items)
-    support = measure_support(given.table, given.texts, space, given.vectors.embedder, seed=given.seed)
+    supported = measure_support(given.table, given.texts, space, given.vectors.embedder, seed=given.seed)
     own = space.place(given.vectors.embedder.embed(given.texts, "profile"))
     return [
-        given.row(SUPPORTED, support.shares),
+        given.row(SUPPORTED, supported),
         *(given.row(name, values) for name, values in measure_guards(given.table, given.texts).items()),
         given.row("distance to other users' profiles (1 - cosine)", measure_distinctness(own)),
         given.row("reading ease (Flesch)", measure_reading_ease(given.texts)),
@@ -138,7 +138,7 @@ def measure_qa(given: ProfilesAtHand) -> list[MeasureRow]:
 
 
 # Raised with the code of a measure, so that older values are measured anew.
-MEASURE_VERSIONS: Mapping[str, int] = {"size": 4, "truth": 5, "steering": 5, QA: 4}
+MEASURE_VERSIONS: Mapping[str, int] = {"size": 4, "truth": 6, "steering": 6, QA: 4}
 PROFILE_MEASURES: Mapping[str, ProfileMeasure] = {
     "size": measure_size,
     "truth": measure_truth,

@@ -1,30 +1,29 @@
 """Is a profile true, readable, and its owner's alone? Measures on the text, the history, and the space of items.
 
-A sentence is supported where the nearest item of its user's history is nearer than the items of other people's
-histories nearly ever are: the threshold is the 95th percentile over histories of strangers, so that a sentence that
-fits everybody is supported in one case of twenty by construction.
+A sentence is supported where an item of its user's history is nearer to it than all items of nineteen strangers'
+histories of the same length. So a sentence that has nothing to do with its user is supported in one case of twenty by
+construction, however long the history is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from bluerec.config import GuardConfig
 from bluerec.data.histories import ExampleTable
-from bluerec.errors import MissingExtraError
+from bluerec.data.wishes import read_wish
+from bluerec.errors import DataError, MissingExtraError
 from bluerec.evaluation.interests import split_profile
 from bluerec.evaluation.metrics import Float64Array
 from bluerec.evaluation.vector_rankers import ItemSpace
 from bluerec.rewards.guards import build_guards
 from bluerec.rewards.negatives import seeded_generator
 from bluerec.rewards.title_index import TitleIndex
-from bluerec.types import Embedder, Float32Array
+from bluerec.types import Embedder, Float32Array, IntArray
 
-CONTROL_PERCENTILE = 95.0
-N_STRANGERS = 10
+N_STRANGERS = 19  # the own history is the best of twenty by chance once in twenty cases
 GUARD_NAMES = {
     "guard_invented_person": "invented personal facts (share of profiles)",
     "guard_foreign_title": "titles of items the user never had (share of profiles)",
@@ -34,37 +33,45 @@ GUARD_NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Support:
-    """The share of supported sentences of each user (n_users,), and the threshold that decided."""
-
-    shares: Float64Array
-    threshold: float
-
-
 def measure_support(
     table: ExampleTable, texts: Sequence[str], space: ItemSpace, embedder: Embedder, *, seed: int = 0
-) -> Support:
-    """Which sentences the own history supports better than strangers' histories do.
+) -> Float64Array:
+    """The share of sentences (n_users,) that the own history supports better than strangers' histories do.
 
-    Strangers' histories are cut to the length of the user's own: the best of many items is nearer than the best of few.
+    Strangers' histories are as long as the user's own, as the best of many items is nearer than the best of few: cut,
+    or continued with the next stranger's. What a sentence says is not wanted is no claim about the history and does not
+    count; NaN where nothing else is said. Raises `DataError` for fewer than two users.
     """
-    sentences = [split_profile(text) for text in texts]
+    if len(texts) < 2:
+        raise DataError("support of sentences: there is no stranger to compare with; measure two users or more")
+    sentences = [[one for one in split_profile(text) if read_wish(one).sign > 0] for text in texts]
     vectors = space.place(embedder.embed([one for its in sentences for one in its], "profile"))
-    owners = np.repeat(np.arange(len(texts)), [len(its) for its in sentences])
-    own, strange = np.empty(len(owners)), []
-    for row in range(len(texts)):
-        its = np.flatnonzero(owners == row)
-        history = table.history_rows(row)
-        own[its] = (vectors[its] @ space.vectors[history].T).max(axis=1)
-        generator = seeded_generator(f"strangers:{seed}:{table.example_ids[row]}")
-        others = [other for other in generator.permutation(len(texts)).tolist() if other != row][:N_STRANGERS]
-        for other in others:
-            borrowed = table.history_rows(other, last=len(history))
-            strange.append((vectors[its] @ space.vectors[borrowed].T).max(axis=1))
-    threshold = float(np.percentile(np.concatenate(strange), CONTROL_PERCENTILE)) if strange else np.inf
-    counts = np.bincount(owners, minlength=len(texts))
-    return Support(np.bincount(owners, weights=own > threshold, minlength=len(texts)) / counts, threshold)
+    shares, start = np.full(len(texts), np.nan), 0
+    for row, its in enumerate(sentences):
+        own, start = vectors[start : start + len(its)], start + len(its)
+        if its:
+            generator = seeded_generator(f"strangers:{seed}:{table.example_ids[row]}")
+            history = table.history_rows(row)
+            strange = _borrow_items(table, row, len(history), generator)
+            nearest = (own @ space.vectors[history].T).max(axis=1)
+            shares[row] = np.mean(nearest > (own @ space.vectors[strange].T).max(axis=1))
+    return shares
+
+
+def _borrow_items(table: ExampleTable, row: int, length: int, generator: np.random.Generator) -> IntArray:
+    """Items of `N_STRANGERS` histories of this length, one after the other, put together from those of other users."""
+    others = np.delete(np.arange(len(table)), row)
+    found: list[IntArray] = []
+    n_whole = n_items = 0
+    while n_whole < N_STRANGERS:
+        for other in generator.permutation(others).tolist():
+            part = table.history_rows(other, last=length - n_items)
+            found.append(part)
+            n_items = (n_items + len(part)) % length
+            n_whole += n_items == 0
+            if n_whole == N_STRANGERS:
+                break
+    return np.concatenate(found)
 
 
 def measure_guards(table: ExampleTable, texts: Sequence[str]) -> dict[str, Float64Array]:
