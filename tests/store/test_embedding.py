@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from bluerec.errors import ModelError
+from bluerec.evaluation.vector_rankers import ItemSpace
 from bluerec.profiling.embedders import HashingEmbedder
-from bluerec.store.embedding import BoundEmbedder
+from bluerec.rewards.scoring import normalise
+from bluerec.store.embedding import MIN_CENTRED, BoundEmbedder, bind_embedder, find_centre, place_vectors
 from bluerec.types import Float32Array, TextKind
 
 
@@ -39,7 +41,7 @@ def slow() -> SlowEmbedder:
 
 @pytest.fixture
 def bound(slow: SlowEmbedder) -> BoundEmbedder:
-    return BoundEmbedder(slow.name, slow.dimension, lambda: slow, Path("store"))
+    return BoundEmbedder(slow.name, np.zeros(slow.dimension, np.float32), lambda: slow, Path("store"))
 
 
 def ask_while_busy(bound: BoundEmbedder, slow: SlowEmbedder, asked: list[list[str]], pool: ThreadPoolExecutor) -> list:
@@ -87,3 +89,33 @@ def test_what_is_known_does_not_wait_and_can_be_forgotten(bound: BoundEmbedder, 
     bound.embed(["known"], "item")  # the same words as another kind are another text
     assert slow.together == [1, 1, 1, 1]
     assert bound.embed([], "item").shape == (0, 64)
+
+
+def test_the_catalogues_mean_is_taken_from_items_and_sentences_alike() -> None:
+    rng = np.random.default_rng(0)
+    items = normalise(rng.normal(size=(300, 64)).astype(np.float32) + 2.0)
+    centre = find_centre(items)
+    placed = place_vectors(items, centre)
+    assert centre == pytest.approx(items.mean(axis=0), abs=1e-6)
+    assert placed == pytest.approx(ItemSpace.centred(items).vectors, abs=1e-6)
+    assert np.abs(placed.mean(axis=0)).max() < 0.02 < np.abs(items.mean(axis=0)).max()
+    bound = BoundEmbedder("hashing-64", centre, lambda: HashingEmbedder(64), Path("store"))
+    assert bound.embed(["chess"], "profile") == pytest.approx(
+        ItemSpace.centred(items).place(HashingEmbedder(64).embed(["chess"], "profile")), abs=1e-6
+    )
+
+
+def test_the_mean_of_few_items_is_left_alone() -> None:
+    items = HashingEmbedder(64).embed([f"thing {place}" for place in range(MIN_CENTRED - 1)], "item")
+    assert not find_centre(items).any()
+    assert place_vectors(items, find_centre(items)) is items
+
+
+def test_a_store_from_before_has_no_centre_and_one_of_another_length_is_damaged() -> None:
+    facts = {"embedder": "hashing-64", "dimension": "64", "embedder_model": "x", "embedder_instruction": ""}
+    embedder = HashingEmbedder(64)
+    old = bind_embedder(facts, Path("store"), embedder)
+    assert old.embed(["chess"], "item").tolist() == embedder.embed(["chess"], "item").tolist()
+    for centre in ("00000000", "no number"):
+        with pytest.raises(ValueError, match=r"centre has 1 numbers|non-hexadecimal"):
+            bind_embedder({**facts, "centre": centre}, Path("store"), embedder)

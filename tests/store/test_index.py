@@ -283,7 +283,7 @@ def test_a_damaged_store_is_mended_by_reindex(folder: Path) -> None:
 
 def test_a_rebuild_brings_its_own_index(folder: Path) -> None:
     old = index_files(folder)
-    other = HashingEmbedder(24)
+    other = HashingEmbedder(20)
     dataset = big_world()
     events = pl.DataFrame(
         {
@@ -320,7 +320,7 @@ def test_a_rebuild_that_ends_in_between_changes_nothing(
 
     monkeypatch.setattr(building, step, die)
     with pytest.raises(KeyboardInterrupt):
-        rebuild_store(folder, big_world(), HashingEmbedder(24), CONFIG, exact_up_to=1_000)
+        rebuild_store(folder, big_world(), HashingEmbedder(20), CONFIG, exact_up_to=1_000)
     monkeypatch.undo()
     assert set(old) < set(index_files(folder))  # the new one lies there and does not count
     after = ask_everything(folder)

@@ -19,6 +19,7 @@ from bluerec.errors import ConfigError, DataError, StoreError
 from bluerec.profiling.embedders import embed_items
 from bluerec.store.catalogue import VECTORS_SUFFIX, load_vectors, save_vectors, sync_folder
 from bluerec.store.database import Database, place_holders
+from bluerec.store.embedding import bind_embedder, find_centre, place_vectors
 from bluerec.store.index import INDEX_SUFFIX, SearchFacts
 from bluerec.store.indexing import draw_sample, make_index, needs_index, reindex_store, remove_others
 from bluerec.store.records import (
@@ -129,13 +130,14 @@ def rebuild_store(
         facts = _save_vectors(folder, dataset, embedder, config, None, progress)
         shape = (dataset.n_items, embedder.dimension)
         vectors = load_vectors(folder / facts["vectors_file"], shape, facts["vectors_checksum"])
+        bound = bind_embedder(facts, folder, embedder)
         with database.writing() as writer:
             _renumber_items(writer, dataset)
             save_facts(writer, facts)
-            _embed_profiles(writer, database, embedder, vectors, progress)
+            _embed_profiles(writer, database, bound, vectors, progress)
             search = SearchFacts()
             if is_indexed:
-                sample = draw_sample(writer, shape, lambda texts: embedder.embed(texts, "profile"))
+                sample = draw_sample(writer, shape, lambda texts: bound.embed(texts, "profile"))
                 search = make_index(folder, vectors, sample)
             save_facts(writer, {"search": search.as_json()})
     finally:
@@ -153,6 +155,7 @@ def _save_vectors(
     progress: Tell | None,
 ) -> dict[str, Any]:
     vectors = embed_items(dataset, embedder, progress=progress) if item_vectors is None else item_vectors
+    centre = find_centre(vectors)
     name = f"items-{secrets.token_hex(4)}{VECTORS_SUFFIX}"
     model = Path(config.model)
     return {
@@ -161,8 +164,9 @@ def _save_vectors(
         "embedder_instruction": config.instruction,
         "dimension": embedder.dimension,
         "n_items": dataset.n_items,
+        "centre": centre.astype("<f4").tobytes().hex(),
         "vectors_file": name,
-        "vectors_checksum": save_vectors(folder, name, vectors),
+        "vectors_checksum": save_vectors(folder, name, place_vectors(vectors, centre)),
     }
 
 
