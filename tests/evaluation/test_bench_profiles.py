@@ -14,9 +14,9 @@ from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.profiles import save_profiles
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, ModelError
-from bluerec.evaluation.bench_cells import digest_examples
 from bluerec.evaluation.bench_config import BenchData, BenchProfiles
 from bluerec.evaluation.bench_profiles import check_split, describe_writing
+from bluerec.evaluation.protocol import digest_examples
 from bluerec.runs import RunFolder, read_json, write_json
 
 SYSTEM = "profile:mine"

@@ -310,7 +310,8 @@ def test_a_profile_that_ranks_best_stands_beside_the_best_without_one(data: Path
     )
     said = " ".join(build_bench_page({**results, "identity": {**results["identity"], "created": "today"}}).split())
     assert f"toy: {winner} ranks best, NDCG@10 0.9900 (0.9800 to 1.0000); the best without a profile," in said
-    assert f"{plain['system']}, has {plain['mean']:.4f} ({plain['low']:.4f} to {plain['high']:.4f})." in said
+    assert f"{plain['system']}, has {plain['mean']:.4f} ({plain['low']:.4f} to {plain['high']:.4f})" in said
+    assert f"; the best system with a profile, {winner}, " in said
 
 
 @pytest.mark.parametrize("n", [1, 12, 60])

@@ -55,11 +55,24 @@ def test_the_paired_test_agrees_with_flipping_every_sign() -> None:
 
 
 def test_the_paired_test_as_a_formula() -> None:
-    own, other = np.array([1.0, 0.5, 0.0, 0.7]), np.array([0.2, 0.5, 0.1, 0.1])
+    own, other = np.random.default_rng(0).normal([[0.1], [0.0]], 0.5, (2, 80))
     differences = (own - other).tolist()
-    z = statistics.mean(differences) / (statistics.stdev(differences) / math.sqrt(4))
+    z = statistics.mean(differences) / (statistics.stdev(differences) / math.sqrt(80))
     assert compute_p_value(own, other) == pytest.approx(2 * (1 - statistics.NormalDist().cdf(z)))
     assert compute_p_value(own, own) == 1.0
+
+
+@pytest.mark.parametrize("n_users", [5, 10, 20, 60])
+def test_a_true_null_is_rejected_in_one_case_of_twenty(n_users: int) -> None:
+    draws = np.random.default_rng(n_users).normal(0.0, 1.0, (400, n_users))
+    rejected = np.mean([compute_p_value(values, np.zeros(n_users)) <= 0.05 for values in draws])
+    assert rejected < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_two_users_who_agree_prove_nothing() -> None:
+    assert compute_p_value(np.array([0.5, 0.5]), np.zeros(2)) > 0.4
+    assert compute_p_value(np.array([0.5]), np.zeros(1)) == 1.0
+    assert compute_p_value(np.full(100, 0.5), np.zeros(100)) == 0.0
 
 
 def test_a_clear_difference_stays_significant_among_a_hundred() -> None:

@@ -19,7 +19,8 @@ from bluerec.evaluation.bench_config import BenchConfig, BenchExternal, BenchPro
 from bluerec.evaluation.bench_page import save_bench_page
 from bluerec.evaluation.bench_profiles import describe_writing
 from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
-from bluerec.evaluation.bench_table import HEADLINE, order_systems, pick, render_markdown
+from bluerec.evaluation.bench_table import order_systems, pick, render_markdown
+from bluerec.evaluation.comparisons import HEADLINE_METRIC
 from bluerec.evaluation.lineup import Vectors
 from bluerec.evaluation.qa import Answerer, LikelihoodAnswerer
 from bluerec.runs import atomic_path, check_writable, describe_environment
@@ -204,7 +205,7 @@ def _print_results(results: dict[str, Any]) -> None:
         for system in order_systems(results, **where):
             line = {"system": system}
             for pool in arena["pools"]:
-                found = pick(results["rows"], system=system, pool=pool, metric=HEADLINE, **where)
+                found = pick(results["rows"], system=system, pool=pool, metric=HEADLINE_METRIC, **where)
                 line[pool] = f"{found[0]['mean']:.4f}" if found else "-"
             lines.append(line)
         title = f"{', '.join(where.values())}: NDCG@10 of {arena['n_users']:,} users, by pool"

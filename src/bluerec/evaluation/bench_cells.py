@@ -19,7 +19,8 @@ import polars as pl
 
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
-from bluerec.evaluation.metrics import METRIC_NAMES, Float64Array, average_by_user, score_ranks, summarise
+from bluerec.evaluation.metrics import Float64Array, average_by_user, score_ranks, summarise
+from bluerec.evaluation.protocol import digest_examples
 from bluerec.runs import atomic_path, read_json, write_json
 from bluerec.types import IntArray
 
@@ -99,11 +100,6 @@ class Cell:
 def identify_cell(arena: Arena, system: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """All that the ranks of a cell depend on; `inputs` are those of the system, such as a digest of its profiles."""
     return {**arena.identity, "system": system, "ranks_version": RANKS_VERSION, **inputs}
-
-
-def digest_examples(table: ExampleTable) -> str:
-    """Which examples, in their order; 16 hexadecimal digits."""
-    return hashlib.blake2b("\x1f".join(table.example_ids).encode(), digest_size=8).hexdigest()
 
 
 def digest_identity(identity: Mapping[str, Any]) -> str:
@@ -225,11 +221,6 @@ def summarise_groups(cell: Cell, table: ExampleTable) -> list[dict[str, Any]]:
             if found.name in GROUP_METRICS
         ]  # fmt: skip
     return rows
-
-
-def column_of(metric: str) -> int:
-    """Where a metric stands in the values of a cell."""
-    return METRIC_NAMES.index(metric)
 
 
 def _row(cell: Cell, pool: str) -> dict[str, Any]:

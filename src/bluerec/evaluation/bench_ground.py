@@ -6,11 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from bluerec.data.candidates import FULL_POOL, NO_ITEM, find_seen, sample_negatives
+from bluerec.data.candidates import sample_negatives
 from bluerec.evaluation.bench_cells import Arena, Cell
-from bluerec.evaluation.protocol import find_largest_pool, rank_targets
+from bluerec.evaluation.protocol import count_candidates, find_largest_pool, rank_targets
 from bluerec.evaluation.rankers import Ranker
 from bluerec.types import IntArray
 
@@ -27,15 +25,7 @@ class Ground:
 
     def count_candidates(self) -> IntArray:
         """Candidates (n_pools, n_examples), the target included."""
-        table = self.arena.table
-        n_masked = np.bincount(find_seen(table)[0], minlength=len(table)) if self.mask_seen else 0
-        full = np.full(len(table), table.dataset.n_items) - n_masked
-        return np.stack(
-            [
-                full if pool == FULL_POOL else 1 + (self.negatives[:, : int(pool)] != NO_ITEM).sum(axis=1)
-                for pool in self.arena.pools
-            ]
-        )
+        return count_candidates(self.arena.table, self.arena.pools, self.negatives, mask_seen=self.mask_seen)
 
     def measure(self, ranker: Ranker, identity: Mapping[str, Any], notes: Sequence[str]) -> Cell:
         """The cell of a ranker, in the pools that its identity names."""

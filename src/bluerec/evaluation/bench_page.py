@@ -17,9 +17,10 @@ from bluerec import __version__
 from bluerec.evaluation.bench_cells import LENGTH_GROUPS
 from bluerec.evaluation.bench_charts import Point, choose_shade, cost_chart
 from bluerec.evaluation.bench_sections import build_sections
-from bluerec.evaluation.bench_table import HEADLINE, order_systems, pick
+from bluerec.evaluation.bench_table import order_systems, pick
 from bluerec.evaluation.charts import Interval, interval_chart
-from bluerec.evaluation.lineup import SHUFFLED
+from bluerec.evaluation.comparisons import HEADLINE_METRIC
+from bluerec.evaluation.lineup import BEST_HISTORY, SHUFFLED
 from bluerec.evaluation.report import build_environment, read_asset
 from bluerec.runs import atomic_path
 
@@ -64,8 +65,8 @@ def build_bench_page(results: Mapping[str, Any]) -> str:
 
 
 def is_of_profiles(system: str) -> bool:
-    """Whether a system reads a user's own profile."""
-    return ":" in system and system.partition(":")[0] not in CONTROLS
+    """Whether a system reads a user's own profile: `KIND:SET`, but for controls and the history in a set's space."""
+    return ":" in system and system.partition(":")[0] not in (*CONTROLS, BEST_HISTORY)
 
 
 class _Arena:
@@ -83,7 +84,7 @@ class _Arena:
         self.systems = order_systems(results, **self.where)
         self._rows = {(row["system"], row["pool"], row["metric"]): row for row in pick(results["rows"], **self.where)}
         self._paired = {
-            (row["system"], row["pool"]): row for row in pick(results["paired"], metric=HEADLINE, **self.where)
+            (row["system"], row["pool"]): row for row in pick(results["paired"], metric=HEADLINE_METRIC, **self.where)
         }
         self._best: dict[tuple[str, str], float] = {}
         for (_, pool, metric), row in self._rows.items():
@@ -91,13 +92,13 @@ class _Arena:
         of_data = [one for one in results["arenas"] if one["dataset"] == self.data]
         self.is_first_of_data = of_data[0] == arena
 
-    def row(self, system: str, pool: str, metric: str = HEADLINE) -> Mapping[str, Any] | None:
+    def row(self, system: str, pool: str, metric: str = HEADLINE_METRIC) -> Mapping[str, Any] | None:
         return self._rows.get((system, pool, metric))
 
     def paired(self, system: str, pool: str | None = None) -> Mapping[str, Any] | None:
         return self._paired.get((system, pool or self.pools[-1]))
 
-    def best(self, pool: str, metric: str = HEADLINE) -> float:
+    def best(self, pool: str, metric: str = HEADLINE_METRIC) -> float:
         return self._best.get((pool, metric), 0.0)
 
     def draw(self, pool: str) -> Markup:
@@ -128,7 +129,7 @@ class _Arena:
     @property
     def pairs(self) -> list[tuple[str, str, list[Mapping[str, Any] | None]]]:
         """The pairs that were asked for, in their order, with their rows by pool."""
-        rows = pick(self._results["differences"], metric=HEADLINE, **self.where)
+        rows = pick(self._results["differences"], metric=HEADLINE_METRIC, **self.where)
         named = dict.fromkeys((row["system"], row["reference"]) for row in rows)
         found = {(row["system"], row["reference"], row["pool"]): row for row in rows}
         return [(own, other, [found.get((own, other, pool)) for pool in self.pools]) for own, other in named]
@@ -153,7 +154,7 @@ class _Arena:
 
     def draw_groups(self) -> list[tuple[str, int, Markup]]:
         """For each length of history: its name, its users, the best systems and their intervals."""
-        rows = pick(self._results["groups"], metric=HEADLINE, **self.where)
+        rows = pick(self._results["groups"], metric=HEADLINE_METRIC, **self.where)
         wanted = _leading(self.systems, N_DRAWN_BY_GROUP)
         drawn = []
         for group, _, _ in LENGTH_GROUPS:
@@ -221,7 +222,7 @@ def find_outcomes(arenas: Sequence[_Arena], results: Mapping[str, Any]) -> list[
         if beside:
             text += f"; the best without a profile, {plain}, has {_with_interval(beside)}"
         profile = next((system for system in arena.systems if is_of_profiles(system)), None)
-        paired = arena.paired(profile) if profile and profile != best else None
+        paired = arena.paired(profile) if profile else None
         if paired:
             verdict = "differs from" if paired["p_holm"] < SIGNIFICANT else "cannot be told from"
             text += (

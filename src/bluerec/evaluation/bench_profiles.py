@@ -16,9 +16,10 @@ from bluerec.data.histories import ExampleTable
 from bluerec.data.profiles import load_profiles
 from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError
-from bluerec.evaluation.bench_cells import digest_examples, digest_identity
+from bluerec.evaluation.bench_cells import digest_identity
 from bluerec.evaluation.bench_config import TEMPLATE_SET, BenchConfig, BenchData, BenchProfiles
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet, load_profile_sets
+from bluerec.evaluation.protocol import digest_examples
 from bluerec.evaluation.template_profiles import write_template_profiles
 from bluerec.profiling.models import NO_ADAPTER, adapter_label, join_label, resolve_adapter, resolve_model
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER

@@ -13,7 +13,6 @@ import numpy as np
 
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError
-from bluerec.evaluation.bench_cells import digest_examples
 from bluerec.evaluation.interests import MultiInterestRanker
 from bluerec.evaluation.lineup import (
     BEST_HISTORY,
@@ -35,6 +34,7 @@ from bluerec.evaluation.profile_sets import (
     ProfileSet,
     find_best_weight,
 )
+from bluerec.evaluation.protocol import digest_examples
 from bluerec.evaluation.rankers import CooccurrenceRanker, Ranker, SumRanker
 from bluerec.evaluation.shortcuts import TransitionGraphRanker
 from bluerec.evaluation.vector_rankers import (

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from bluerec.evaluation.bench_cells import Arena, Cell, summarise_cell, summarise_groups
+from bluerec.evaluation.comparisons import HEADLINE_METRIC
 from bluerec.evaluation.metrics import METRIC_NAMES, Float64Array, compare
 
 BENCH_SCHEMA = "bluerec-bench-1"
-HEADLINE = "ndcg@10"
+# Fewer users than this are tested by flipping signs.
+MIN_Z_USERS = 50
+N_SIGN_FLIPS = 9_999
 PAIRED_METRICS = ("ndcg@10", "recall@10")
 
 
@@ -39,16 +42,23 @@ def correct_by_holm(p_values: Sequence[float]) -> list[float]:
 
 
 def compute_p_value(values: Float64Array, others: Float64Array) -> float:
-    """Two-sided p-value of the paired z test on values (n_users,) of the same users.
+    """Two-sided p-value of the paired z test on values (n_users,) of the same users; of few users, by flipping signs.
 
     Not the bootstrap's, which is never below 2 / (resamples + 1): with a few dozen systems Holm's correction would
-    leave nothing significant, however clear. 1 where no user differs.
+    leave nothing significant, however clear. 1 where no user differs. Below `MIN_Z_USERS` the z test finds too much:
+    there the mean is compared with those of the same differences under random signs, of which the test has
+    `N_SIGN_FLIPS`, so that it is never below 1 / (1 + that).
     """
     differences = values - others
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    if spread == 0:
-        return 1.0 if not differences.any() or len(differences) < 2 else 0.0
-    return math.erfc(abs(float(differences.mean())) / spread * math.sqrt(len(differences) / 2))
+    if not differences.any():
+        return 1.0
+    mean = abs(float(differences.mean()))
+    if len(differences) < MIN_Z_USERS:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (N_SIGN_FLIPS, len(differences)))
+        n_as_far = int((np.abs(signs @ differences) / len(differences) >= mean - 1e-12).sum())
+        return (1 + n_as_far) / (1 + N_SIGN_FLIPS)
+    spread = float(differences.std(ddof=1))
+    return math.erfc(mean / spread * math.sqrt(len(differences) / 2)) if spread else 0.0
 
 
 def compare_pairs(measured: Measured, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -130,7 +140,7 @@ def pick(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, 
 
 def order_systems(results: Mapping[str, Any], **where: Any) -> list[str]:
     """The systems of an arena, the best first in the largest pool of the arena; those without it come last."""
-    rows = pick(results["rows"], metric=HEADLINE, **where)
+    rows = pick(results["rows"], metric=HEADLINE_METRIC, **where)
     pools = list(dict.fromkeys(row["pool"] for row in rows))
     last = pools[-1] if pools else ""
     means = {row["system"]: row["mean"] for row in rows if row["pool"] == last}
@@ -173,9 +183,9 @@ def _render_arena(results: Mapping[str, Any], arena: Mapping[str, Any]) -> list[
     ]
     for system in order_systems(results, **where):
         own = pick(results["rows"], system=system, **where)
-        cells = [_cell(pick(own, pool=pool, metric=HEADLINE)) for pool in pools]
+        cells = [_cell(pick(own, pool=pool, metric=HEADLINE_METRIC)) for pool in pools]
         cells.append(_cell(pick(own, pool=pools[-1], metric="recall@10")))
-        tested = pick(results["paired"], system=system, pool=pools[-1], metric=HEADLINE, **where)
+        tested = pick(results["paired"], system=system, pool=pools[-1], metric=HEADLINE_METRIC, **where)
         if tested:
             one = tested[0]
             p_value = f"{one['p_holm']:.3f}"
@@ -192,7 +202,7 @@ def _render_arena(results: Mapping[str, Any], arena: Mapping[str, Any]) -> list[
 def _render_differences(results: Mapping[str, Any], arena: Mapping[str, Any]) -> list[str]:
     """The pairs that were asked for, in their order, by pool."""
     where = {key: arena[key] for key in ("dataset", "protocol", "mask")}
-    rows = pick(results["differences"], metric=HEADLINE, **where)
+    rows = pick(results["differences"], metric=HEADLINE_METRIC, **where)
     if not rows:
         return []
     pools = arena["pools"]

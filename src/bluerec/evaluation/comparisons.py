@@ -18,7 +18,7 @@ HEADLINE_METRIC = "ndcg@10"
 N_DRAWN_PAIRS = 8
 MAIN_METRICS = (HEADLINE_METRIC, "recall@10")
 # Numbers may stand side by side only where all of these agree.
-COMPARABLE_BY = ("data_digest", "protocol", "split", "mask_seen", "n_users", "seed")
+COMPARABLE_BY = ("data_digest", "protocol", "split", "mask_seen", "n_users", "examples_digest", "seed")
 _METRIC_ORDER = ("ndcg", "recall", "mrr")
 _METRIC_NAMES = {"ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
 

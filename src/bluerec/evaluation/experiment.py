@@ -22,7 +22,7 @@ from bluerec.evaluation.lineup import (
     needs_vectors,
 )
 from bluerec.evaluation.profile_sets import ProfileSet
-from bluerec.evaluation.protocol import Progress, Ranking, rank_targets
+from bluerec.evaluation.protocol import Progress, Ranking, digest_examples, rank_targets
 from bluerec.evaluation.results import PairedRow, ResultRow, Results
 from bluerec.runs import describe_environment
 
@@ -160,6 +160,7 @@ def _identify(
         "split": plan.split,
         "mask_seen": plan.mask_seen,
         "n_users": len(set(table.user_rows.tolist())),
+        "examples_digest": digest_examples(table),
         "synthetic": is_synthetic(folder),
         "profiles": [dict(profiles.identity) for profiles in profile_sets],
         "command": shlex.join([Path(environment["command"][0]).name, *environment["command"][1:]]),

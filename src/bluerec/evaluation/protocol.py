@@ -6,6 +6,7 @@ score reaches its own. Every ranker sees the same chunk, the same pools and the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,7 @@ def rank_targets(
         if sampled is None:
             sampled = sample_negatives(chosen, find_largest_pool(pools), seed=seed, mask_seen=mask_seen)
         chunk = _Chunk(chosen, pools, sampled, mask_seen)
-        n_candidates[:, rows] = chunk.count_candidates()
+        n_candidates[:, rows] = count_candidates(chosen, pools, sampled, mask_seen=mask_seen)
         for place, ranker in enumerate(rankers):
             ranks[place, :, rows] = chunk.rank(ranker).T
         if progress:
@@ -103,6 +104,20 @@ def rank_targets(
 def find_largest_pool(pools: Sequence[str]) -> int:
     """Negatives of the largest sampled pool, 0 if there is none."""
     return max((int(pool) for pool in pools if pool != FULL_POOL), default=0)
+
+
+def count_candidates(table: ExampleTable, pools: Sequence[str], negatives: IntArray, *, mask_seen: bool) -> IntArray:
+    """Candidates (n_pools, n_examples) of each example, the target included; `negatives` as in `rank_targets`."""
+    n_masked = np.bincount(find_seen(table)[0], minlength=len(table)) if mask_seen else 0
+    full = np.full(len(table), table.dataset.n_items) - n_masked
+    return np.stack(
+        [full if pool == FULL_POOL else 1 + (negatives[:, : int(pool)] != NO_ITEM).sum(axis=1) for pool in pools]
+    )
+
+
+def digest_examples(table: ExampleTable) -> str:
+    """Which examples, in their order; 16 hexadecimal digits."""
+    return hashlib.blake2b("\x1f".join(table.example_ids).encode(), digest_size=8).hexdigest()
 
 
 class _Chunk:
@@ -116,17 +131,6 @@ class _Chunk:
         no_places = np.zeros(0, dtype=np.int64)
         self._masked = find_seen(table) if mask_seen else (no_places, no_places)
         self._negatives = negatives
-
-    def count_candidates(self) -> IntArray:
-        """Candidates (n_pools, n_examples) of each example, the target included."""
-        n_masked = np.bincount(self._masked[0], minlength=len(self._table))
-        full = self._table.dataset.n_items - n_masked
-        return np.stack(
-            [
-                full if pool == FULL_POOL else 1 + (self._negatives[:, : int(pool)] != NO_ITEM).sum(axis=1)
-                for pool in self._pools
-            ]
-        )
 
     def rank(self, ranker: Ranker) -> IntArray:
         """Ranks (n_pools, n_examples)."""
