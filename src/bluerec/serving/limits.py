@@ -9,6 +9,7 @@ import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from http import HTTPMethod
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,6 +32,7 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 _MAX_BUCKETS = 10_000
+_METHODS = frozenset(method.value for method in HTTPMethod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +195,12 @@ class _Answer:
     def _count(self, status: int) -> None:
         seconds = time.perf_counter() - self._begin
         route = getattr(self._scope.get("route"), "path", "none")
-        self._metrics.requests.labels(self._scope["method"], route, str(status)).inc()
+        # Labels are never freed: a name that a stranger makes up must not become one.
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         level = logging.WARNING if status >= 500 else logging.DEBUG if status < 400 else logging.INFO
-        log("request", level=level, request_id=self._request_id, method=self._scope["method"], route=route,
+        log("request", level=level, request_id=self._request_id, method=method, route=route,
             status=status, ms=round(seconds * 1000, 1), key=self._scope.get("key_id"))  # fmt: skip
 
 
