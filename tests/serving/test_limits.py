@@ -3,8 +3,12 @@
 import logging
 
 import pytest
+from fastapi.testclient import TestClient
 
+from bluerec.serving.api import build_app
+from bluerec.serving.keys import KeyRing
 from serving.conftest import Served
+from serving.memory_store import MemoryRecommender, build_memory_store
 
 
 def test_a_method_that_nobody_knows_makes_no_label_of_its_own(served: Served, caplog: pytest.LogCaptureFixture) -> None:
@@ -16,3 +20,37 @@ def test_a_method_that_nobody_knows_makes_no_label_of_its_own(served: Served, ca
     told = [record.facts["method"] for record in caplog.records if hasattr(record, "facts")]
     assert "CANARY" not in counted
     assert told == ["other"] * 50 + ["GET"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("[::1]", 200),
+        ("[::1]:8321", 200),
+        ("LOCALHOST", 200),
+        ("localhost:8321", 200),
+        ("127.0.0.1:", 200),
+        ("[::2]", 421),
+        ("[::1", 421),
+        ("[::1]evil", 421),
+        ("[::1]:evil", 421),
+        ("::1", 421),
+        ("localhost:8321:1", 421),
+        ("evil.example:localhost", 421),
+        ("", 421),
+    ],
+)
+def test_a_host_is_known_with_and_without_a_port(host: str, status: int) -> None:
+    store = build_memory_store()
+    with TestClient(build_app(store, MemoryRecommender(store), KeyRing())) as client:
+        assert client.get("/health/live", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [("9" * 5_000, 413), ("1000001", 413), ("-1", 400), ("1e3", 400), ("", 400), ("²", 400), ("0" * 5_000 + "2", 422)],
+)
+def test_a_length_that_is_no_length_is_refused(served: Served, length: str, status: int) -> None:
+    headers = {**served.admin, "Content-Length": length.encode("latin-1")}
+    answer = served.client.put("/users/u0001/profile", content=iter([b"{}"]), headers=headers)
+    assert answer.status_code == status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -32,6 +33,10 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 _MAX_BUCKETS = 10_000
+# A name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\[\]:]+))(?::[0-9]*)?")
+# Python reads no number of more than some thousand digits; no length has as many as this.
+_MOST_DIGITS = 18
 _METHODS = frozenset(method.value for method in HTTPMethod)
 
 
@@ -100,13 +105,13 @@ class Guard:
 
     def _refuse(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0].strip("[]").lower()
-        if self._hosts and host not in self._hosts:
+        if self._hosts and _read_host(headers.get(b"host", b"")) not in self._hosts:
             return 421, "host", "this server does not answer for that host name"
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
             return 400, "length", "Content-Length is not a number"
-        if int(length) > self._limits.max_body_bytes:
+        digits = length.lstrip(b"0")
+        if len(digits) > _MOST_DIGITS or int(digits or b"0") > self._limits.max_body_bytes:
             return 413, "size", f"the body is larger than {self._limits.max_body_bytes} bytes"
         return None
 
@@ -202,6 +207,12 @@ class _Answer:
         level = logging.WARNING if status >= 500 else logging.DEBUG if status < 400 else logging.INFO
         log("request", level=level, request_id=self._request_id, method=method, route=route,
             status=status, ms=round(seconds * 1000, 1), key=self._scope.get("key_id"))  # fmt: skip
+
+
+def _read_host(header: bytes) -> str:
+    """The name or address of a Host header in small letters; empty where it is neither."""
+    found = _HOST.fullmatch(header.decode("latin-1").lower())
+    return found["address"] or found["name"] if found else ""
 
 
 def _keep_slashes(scope: Scope) -> str:
