@@ -46,6 +46,13 @@ def test_a_host_is_known_with_and_without_a_port(host: str, status: int) -> None
         assert client.get("/health/live", headers={"Host": host}).status_code == status
 
 
+def test_the_names_of_hosts_are_the_same_in_capitals() -> None:
+    store = build_memory_store()
+    app = build_app(store, MemoryRecommender(store), KeyRing(), hosts=("Shop.Example",))
+    with TestClient(app) as client:
+        assert client.get("/health/live", headers={"Host": "SHOP.example"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("length", "status"),
     [("9" * 5_000, 413), ("1000001", 413), ("-1", 400), ("1e3", 400), ("", 400), ("²", 400), ("0" * 5_000 + "2", 422)],

@@ -85,7 +85,7 @@ class Guard:
         self._app = app
         self._limits = limits
         self._metrics = metrics
-        self._hosts = hosts
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
