@@ -1,13 +1,16 @@
 """What strangers send before they are known: it costs nothing, and nothing of it is kept."""
 
 import logging
+import threading
+import time
 
 import pytest
 from fastapi.testclient import TestClient
 
 from bluerec.serving.api import build_app
-from bluerec.serving.keys import KeyRing
-from serving.conftest import Served
+from bluerec.serving.keys import KeyRing, Scope
+from bluerec.serving.limits import Limits
+from serving.conftest import Served, headers_of
 from serving.memory_store import MemoryRecommender, build_memory_store
 
 
@@ -61,3 +64,35 @@ def test_a_length_that_is_no_length_is_refused(served: Served, length: str, stat
     headers = {**served.admin, "Content-Length": length.encode("latin-1")}
     answer = served.client.put("/users/u0001/profile", content=iter([b"{}"]), headers=headers)
     assert answer.status_code == status
+
+
+def test_what_fails_after_its_time_is_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, keys = build_memory_store(), KeyRing()
+    admin = headers_of(keys, Scope.ADMIN)
+    is_late = threading.Event()
+
+    def fail_late(user_id: str) -> None:
+        is_late.wait(10)
+        raise ZeroDivisionError(f"CANARY of {user_id}")
+
+    monkeypatch.setattr(store, "profile", fail_late)
+    limits = Limits(timeout_seconds=0.1)
+    with TestClient(build_app(store, MemoryRecommender(store), keys, hosts=(), limits=limits)) as client:
+        answer = client.get("/users/u0001/profile", headers=admin)
+        assert answer.json()["error"]["code"] == "timeout"
+        assert not find_late(caplog)
+        is_late.set()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not find_late(caplog):
+            time.sleep(0.01)
+    (facts,) = find_late(caplog)
+    assert facts["request_id"] == answer.headers["x-request-id"]
+    assert facts["exception"] == "ZeroDivisionError"
+    assert "test_limits.py" in facts["at"][-1]
+    assert "CANARY" not in caplog.text
+
+
+def find_late(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    return [record.facts for record in caplog.records if record.getMessage() == "failed after its time was up"]

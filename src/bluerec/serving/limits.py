@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bluerec.serving.metrics import Metrics, log
+from bluerec.serving.metrics import Metrics, describe_exception, log
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -127,6 +127,7 @@ class Guard:
         if task.done():
             await task
             return
+        task.add_done_callback(answer.log_late_failure)
         # Work in a thread cannot be stopped: it keeps its place among those in flight until it ends. Cancelling the
         # task would give the place away while the thread goes on; only who waits for a body is sent away.
         await answer.refuse(503, "timeout", "the answer took too long; try again later")
@@ -137,7 +138,7 @@ class Guard:
         self._in_flight -= 1
         self._metrics.in_flight.dec()
         if not task.cancelled():
-            task.exception()  # seen here, so that an abandoned task does not complain at the end
+            task.exception()  # seen here, so that no task complains at the end; `_run` raises or logs it
 
 
 class TooLarge(HTTPException):
@@ -196,6 +197,13 @@ class _Answer:
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": body})
         self._closed = True
+
+    def log_late_failure(self, task: asyncio.Future[Any]) -> None:
+        """Log what a request that was refused for its time failed with, since nobody waits for it any more."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            facts = describe_exception(error)
+            log("failed after its time was up", level=logging.ERROR, request_id=self._request_id, **facts)
 
     def _count(self, status: int) -> None:
         seconds = time.perf_counter() - self._begin
