@@ -222,11 +222,10 @@ def _place(moves: Sequence[Move], sentences: Sequence[str]) -> list[Place]:
 
 def _diff_versions(versions: Sequence[ProfileVersion]) -> list[tuple[ProfileVersion, Sequence[Piece]]]:
     """The latest versions, each with what it changed in the one before; nothing is marked in the first."""
-    known: list[tuple[ProfileVersion, Sequence[Piece]]] = []
-    for place, version in enumerate(versions):
-        text = versions[place - 1].text if place else version.text
-        known.append((version, diff_words(text, version.text)))
-    return known[-N_VERSIONS:]
+    first = max(len(versions) - N_VERSIONS, 0)
+    shown = versions[first:]
+    before = versions[first - 1 : -1] if first else [*shown[:1], *shown[:-1]]
+    return [(new, diff_words(old.text, new.text)) for old, new in zip(before, shown, strict=True)]
 
 
 def _map(
