@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,7 @@ class MemoryStore:
             "user_id": user_id,
             "versions": [version.text for version in self.versions(user_id)],
             "history": [event.item.item_id for event in self.history(user_id)],
+            "jobs": [asdict(job) for job in self.jobs(user_id)],
         }
 
     def user_ids(self, prefix: str, limit: int) -> list[str]:

@@ -210,8 +210,15 @@ def recommend_to_text(service: ServiceOf, _: PrincipalOf, body: FreeText) -> Rec
     "/users/{user_id}/export", summary="Everything that is kept about the user", responses=_example(EXAMPLE_EXPORT)
 )
 def export(service: ServiceOf, user_id: UserToRead) -> dict[str, Any]:
-    require_profile(service, user_id)
-    return dict(service.store.export_user(user_id))
+    return export_everything(service, user_id)
+
+
+def export_everything(service: Service, user_id: str) -> dict[str, Any]:
+    """What is kept about a user, with a profile or without, or 404 where nothing is."""
+    kept = dict(service.store.export_user(user_id))
+    if not any(rows for name, rows in kept.items() if name != "user_id"):
+        raise fail(404, "unknown-user", "no such user; nothing is kept under this id")
+    return kept
 
 
 @router.get(

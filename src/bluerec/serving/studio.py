@@ -27,7 +27,7 @@ from bluerec.serving.access import (
     get_service,
 )
 from bluerec.serving.keys import Principal, Scope
-from bluerec.serving.routes import delete_everything, require_profile, revert_to, save_text
+from bluerec.serving.routes import delete_everything, export_everything, require_profile, revert_to, save_text
 from bluerec.serving.schemas import Text
 from bluerec.serving.timeline import show_day
 from bluerec.serving.views import (
@@ -304,8 +304,7 @@ def compare(service: ServiceOf, visitor: Visitor, user_id: OpenUser, before: int
 
 @router.get("/users/{user_id}/export")
 def export(service: ServiceOf, user_id: OpenUser) -> Response:
-    require_profile(service, user_id)
-    content = json.dumps(service.store.export_user(user_id), ensure_ascii=False, indent=1)
+    content = json.dumps(export_everything(service, user_id), ensure_ascii=False, indent=1)
     headers = {"Content-Disposition": 'attachment; filename="profile.json"'}
     return Response(content.encode("utf-8", "replace"), media_type="application/json", headers=headers)
 
