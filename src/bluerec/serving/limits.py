@@ -224,7 +224,12 @@ def _read_host(header: bytes) -> str:
 
 
 def _keep_slashes(scope: Scope) -> str:
-    """The path with slashes inside a user's id still escaped, so that such a user can be reached."""
+    """The path with slashes inside a user's id, and percent signs, still escaped: such a user can be reached so."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     text = raw.split(b"?")[0].decode("latin-1")
     return unquote(text.replace("%25", "%2525").replace("%2f", "%252F").replace("%2F", "%252F"), errors="replace")
+
+
+def restore_slashes(part: str) -> str:
+    """A part of such a path as it was meant: nothing else in it is escaped any more."""
+    return part.replace("%2f", "/").replace("%2F", "/").replace("%25", "%")

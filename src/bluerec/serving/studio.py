@@ -25,6 +25,7 @@ from bluerec.serving.access import (
     check_user_id,
     fail,
     get_service,
+    read_path_id,
 )
 from bluerec.serving.keys import Principal, Scope
 from bluerec.serving.routes import delete_everything, export_everything, require_profile, revert_to, save_text
@@ -121,7 +122,7 @@ ServiceOf = Annotated[Service, Depends(get_service)]
 
 
 async def _open_user(user_id: str, visitor: Visitor) -> str:
-    user_id = check_user_id(user_id)
+    user_id = read_path_id(user_id)
     if not visitor.may_read(user_id):
         raise fail(404, "unknown-user", "no such user")
     return user_id
