@@ -1,6 +1,5 @@
 """A legible store and recommender in memory: the service's own tests need no database, only this behaviour."""
 
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bluerec.data.sentences import split_sentences
 from bluerec.profiling.embedders import HashingEmbedder, render_item_text
 from bluerec.types import Event, Float32Array, Interaction, Item
 
@@ -189,10 +189,6 @@ class MemoryRecommender:
 
     def item_vectors(self, item_ids: Sequence[str]) -> Float32Array:
         return self.vectors[[self.ids.index(item_id) for item_id in item_ids]]
-
-
-def split_sentences(text: str) -> list[str]:
-    return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()]
 
 
 def build_memory_store(n_users: int = 3) -> MemoryStore:

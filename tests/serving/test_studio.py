@@ -3,6 +3,7 @@
 import pytest
 from httpx import Response
 
+from bluerec.data.sentences import split_sentences
 from serving.conftest import Served
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -34,3 +35,25 @@ def test_a_path_that_nobody_has_escaped_well_names_nobody(served: Served, path: 
     for prefix in ("/users", "/studio/users"):
         answer = served.client.get(f"{prefix}/{path}/export", headers=served.admin)
         assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "drop", "left"),
+    [
+        ("RPGs, but not turn-based ones. Chess.", 1, "RPGs,\nChess."),
+        ("RPGs, but not turn-based ones. Chess.", 0, "but not turn-based ones. Chess."),
+        ("Chess\nGolf.\nCards.", 0, "Golf. Cards."),
+        ("Chess\nGolf.\nCards.", 2, "Chess\nGolf."),
+        ("Chess.", 0, "Chess."),
+        ("Chess. Golf.", 7, "Chess. Golf."),
+    ],
+)
+def test_what_stays_is_cut_into_the_same_sentences(served: Served, text: str, drop: int, left: str) -> None:
+    sign_in(served)
+    answer = served.client.post(
+        "/studio/users/u0001/steer", data={"text": text, "drop": drop}, headers=OWN | {"accept": "application/json"}
+    ).json()
+    assert answer["text"] == left
+    before = split_sentences(text)
+    kept = [sentence for place, sentence in enumerate(before) if place != drop]
+    assert [sentence["text"] for sentence in answer["sentences"]] == (kept or before)

@@ -28,6 +28,7 @@ from bluerec.serving.access import (
     read_path_id,
 )
 from bluerec.serving.keys import Principal, Scope
+from bluerec.serving.ports import ReasonedRecommender
 from bluerec.serving.routes import delete_everything, export_everything, require_profile, revert_to, save_text
 from bluerec.serving.schemas import Text
 from bluerec.serving.timeline import show_day
@@ -289,9 +290,16 @@ def steer(
         change = service.recommender.more_like if more else service.recommender.not_this
         text = change(text, item_id)
     elif drop is not None:
-        kept = [sentence for place, sentence in enumerate(service.recommender.sentences(text)) if place != drop]
-        text = ("\n" if "\n" in text.strip() else " ").join(kept) or text
+        text = _take_out(service.recommender, text, drop)
     return _show_draft(request, service, visitor, user_id, text, said="steered")
+
+
+def _take_out(recommender: ReasonedRecommender, text: str, place: int) -> str:
+    """The text without one of its sentences, cut into the others again: on lines of their own where a space would make
+    one of two. The only sentence stays."""
+    kept = [sentence for at, sentence in enumerate(recommender.sentences(text)) if at != place]
+    joined = " ".join(kept)
+    return (joined if list(recommender.sentences(joined)) == kept else "\n".join(kept)) or text
 
 
 @router.get("/users/{user_id}/versions/{before}/{after}")
