@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bluerec.data.sentences import split_sentences
+from bluerec.errors import DataError
 from bluerec.profiling.embedders import HashingEmbedder, render_item_text
 from bluerec.types import Event, Float32Array, Interaction, Item
 
@@ -87,6 +88,9 @@ class MemoryStore:
             return made
 
     def add_interactions(self, user_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        unknown = next((row["item_id"] for row in rows if row["item_id"] not in self.items), None)
+        if unknown is not None:
+            raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
         for row in rows:
             event = Interaction(user_id=user_id, **row)
             self.events.setdefault(user_id, []).append(Event(event, self.items[row["item_id"]]))

@@ -1,5 +1,7 @@
 """What the endpoints do about users of whom only a part is kept, and about what the store refuses."""
 
+import pytest
+
 from serving.conftest import Served
 
 
@@ -27,3 +29,15 @@ def test_of_whom_nothing_is_kept_there_is_no_export(served: Served) -> None:
             served.client.get(f"/studio/users/{user_id}/export"),
         ):
             assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown-user")
+
+
+def test_an_unknown_item_is_refused_by_the_store_at_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(served.store, "item", asked.append)
+    known = [{"item_id": "i0001", "timestamp": second} for second in range(999)]
+    body = {"interactions": [*known, {"item_id": "CANARY", "timestamp": 1}]}
+    answer = served.client.post("/users/new/interactions", json=body, headers=served.admin)
+    assert answer.status_code == 422
+    message = "an item_id is not in the catalogue; index it first with: bluerec index"
+    assert answer.json() == {"error": {"code": "unknown-item", "message": message}}
+    assert (asked, served.store.history("new"), served.store.jobs("new")) == ([], [], [])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from bluerec.errors import StoreError
+from bluerec.errors import DataError, StoreError
 from bluerec.profiling.prompts import count_withheld
 from bluerec.serving.access import (
     PrincipalOf,
@@ -153,13 +153,14 @@ def add_interactions(service: ServiceOf, user_id: UserToWrite, body: Interaction
     """The events are durable when this answers; the profile is rewritten in the background (see .../job)."""
     if len(body.interactions) > service.limits.max_rows:
         raise fail(413, "size", f"at most {service.limits.max_rows} events at once")
-    unknown = next((row.item_id for row in body.interactions if service.store.item(row.item_id) is None), None)
-    if unknown is not None:
-        raise fail(422, "unknown-item", "an item_id is not in the catalogue; index it first with: bluerec index")
     waits_already = any(job.state == "queued" for job in service.store.jobs(user_id))
     if not waits_already and service.store.n_open_jobs() >= service.limits.max_queued:
         raise fail(503, "queue-full", "too many profiles wait to be written; try again later", 30)
-    service.store.add_interactions(user_id, [row.model_dump() for row in body.interactions])
+    try:
+        service.store.add_interactions(user_id, [row.model_dump() for row in body.interactions])
+    except DataError as error:  # the times were checked before
+        message = "an item_id is not in the catalogue; index it first with: bluerec index"
+        raise fail(422, "unknown-item", message) from error
     return show_job(service.store.enqueue(user_id))
 
 
