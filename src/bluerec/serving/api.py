@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -47,8 +48,9 @@ def build_app(
     metrics = Metrics()
     rates = RateLimiter(limits.requests_per_second, limits.burst)
     worker = ProfileWorker(store, generate, metrics) if generate else None
-    state = (lambda: "waiting" if worker.is_waiting else "ready") if worker else (lambda: "none")
-    service = Service(store, recommender, keys, limits, metrics, Sessions(), rates, state)
+    service = Service(
+        store, recommender, keys, limits, metrics, Sessions(), rates, generator_state=partial(_tell_state, worker)
+    )
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
@@ -77,6 +79,13 @@ def build_app(
     _add_errors(app)
     app.add_middleware(Guard, limits=limits, metrics=metrics, hosts=frozenset(hosts))
     return app
+
+
+def _tell_state(worker: ProfileWorker | None) -> str:
+    """Whether there is what writes profiles, and whether it waits for an endpoint that does not answer."""
+    if worker is None:
+        return "none"
+    return "waiting" if worker.is_waiting else "ready"
 
 
 def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) -> None:
