@@ -1,5 +1,7 @@
 """The page's forms, without a browser."""
 
+import re
+
 import pytest
 from httpx import Response
 
@@ -57,3 +59,45 @@ def test_what_stays_is_cut_into_the_same_sentences(served: Served, text: str, dr
     before = split_sentences(text)
     kept = [sentence for place, sentence in enumerate(before) if place != drop]
     assert [sentence["text"] for sentence in answer["sentences"]] == (kept or before)
+
+
+NOTHING = "Nothing in the history stands behind this."
+MOVED_DOWN = "Items like this are moved down."
+
+
+def shown_sentences(page: str) -> list[str]:
+    """The parts of a page that show a sentence each, without what is hidden."""
+    listed = page.split('id="sentences">')[1].split("</ol>")[0]
+    return [
+        re.sub(r"<(\w+)[^>]* hidden>.*?</\1>", "", part, flags=re.DOTALL) for part in listed.split("<li class=")[1:]
+    ]
+
+
+def test_what_is_not_wanted_is_shown_as_kept_away(served: Served) -> None:
+    """What is in the history stands behind the wish for it, and not behind the wish for nothing like it."""
+    text = "RPGs, but not turn-based ones. No longer interested in horror."
+    taken = served.store.history("u0001")[0].item
+    text += f" {taken.title}. Nothing like {taken.title}. Xyzzy."
+    sign_in(served)
+    path, data = "/studio/users/u0001/preview", {"text": text}
+    found = served.client.post(path, data=data, headers=OWN | {"accept": "application/json"}).json()["sentences"]
+    page = served.client.post(path, data=data, headers=OWN).text
+    wanted = [True, False, False, True, False, True]
+    assert [sentence["wanted"] for sentence in found] == wanted
+    assert [sentence["evidence"] for sentence in found if not sentence["wanted"]] == [[], [], []]
+    assert taken.title in found[3]["evidence"]
+    for sentence, part in zip(found, shown_sentences(page), strict=True):
+        assert sentence["text"] in part
+        assert (">kept away<" in part, MOVED_DOWN in part) == (not sentence["wanted"],) * 2
+        assert (NOTHING in part) == (sentence["wanted"] and not sentence["evidence"])
+        assert ("from the history" in part) == bool(sentence["evidence"])
+    free = served.client.post("/studio/try", data=data, headers=OWN | {"accept": "application/json"}).json()
+    assert [sentence["wanted"] for sentence in free["sentences"]] == wanted
+
+
+@pytest.mark.parametrize("path", ["users/u0001", "try"])
+def test_the_editor_says_that_a_text_may_say_what_is_not_wanted(served: Served, path: str) -> None:
+    sign_in(served)
+    page = served.client.get(f"/studio/{path}").text
+    assert "Say what you want, and what not: “No longer interested in horror.”" in page
+    assert 'aria-describedby="wish-help' in page
