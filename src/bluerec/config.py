@@ -19,10 +19,12 @@ from typing import Any
 
 from bluerec.errors import ConfigError
 from bluerec.sections import (
+    AGGREGATIONS,
     EMBEDDER_SOURCES,
     FAULT_ACTIONS,
     PRECISIONS,
     RANK_MEASURES,
+    REWARD_SCALES,
     SFT_SOURCES,
     STAGES,
     ChoiceRewardConfig,
@@ -194,6 +196,7 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
     return [
         *_stage_contradictions(config),
         *_weight_contradictions(config),
+        *_advantage_contradictions(train),
         (
             embedding.n_random + embedding.n_popular + embedding.n_near < 1,
             f"embedding_reward.n_random={embedding.n_random}, n_popular={embedding.n_popular}, "
@@ -221,6 +224,22 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
             train.runaway_length > 1 or train.entropy_drop >= 1,
             f"train.runaway_length={train.runaway_length}, train.entropy_drop={train.entropy_drop}: "
             "shares between 0 (off) and 1",
+        ),
+    ]
+
+
+def _advantage_contradictions(train: TrainConfig) -> list[tuple[bool, str]]:
+    return [
+        (train.aggregation not in AGGREGATIONS, f"train.aggregation={train.aggregation!r}: {', '.join(AGGREGATIONS)}"),
+        (
+            train.scale_rewards not in REWARD_SCALES,
+            f"train.scale_rewards={train.scale_rewards!r}: {', '.join(REWARD_SCALES)}",
+        ),
+        (
+            # TRL would read it in the other case only.
+            train.aggregation == "normalize_then_sum" and train.scale_rewards in REWARD_SCALES[1:],
+            f"train.scale_rewards={train.scale_rewards!r} has no effect with train.aggregation={train.aggregation}; "
+            "leave it out, or set train.aggregation=sum_then_normalize",
         ),
     ]
 

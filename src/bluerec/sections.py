@@ -12,6 +12,9 @@ SFT_SOURCES = ("composed", "best-of-n")
 EMBEDDER_SOURCES = ("profiler", "composed")
 RANK_MEASURES = ("ndcg", "reciprocal")
 FAULT_ACTIONS = ("stop", "skip")
+# By TRL's names.
+AGGREGATIONS = ("normalize_then_sum", "sum_then_normalize")
+REWARD_SCALES = ("group", "batch", "none")
 
 
 # What the generators of random numbers take.
@@ -128,7 +131,12 @@ class LengthRewardConfig:
 
     weight: float = setting(0.0, "weight in the sum of rewards; 0 is off", at_least=0)
     target_words: int = setting(30, "a profile of this many words is worth 0", at_least=1)
-    slope: float = setting(0.05, "worth of a word less", above=0)
+    slope: float = setting(
+        0.05,
+        "worth of a word less; z-scored like any reward, so that with the default train.aggregation it matters only "
+        "through the cap, which is reached cap / slope words from the target",
+        above=0,
+    )
     cap: float = setting(0.5, "the most that brevity is worth, and the most that length costs", above=0)
 
 
@@ -151,7 +159,13 @@ class OwnRewardConfig:
 
 @dataclass(frozen=True, slots=True)
 class GuardConfig:
-    """Penalties that keep profiles honest. Each is subtracted, weight times a share between 0 and 1."""
+    """Penalties that keep profiles honest: each is minus a share between 0 and 1, and logged with weight 0, too.
+
+    With the default `train.aggregation` it is z-scored among the candidates of a user before it is weighted: what
+    counts is who breaks the rule more than the others, not how much. Of one offender in a group a share of .01 weighs
+    as much as one of .5; where all break it alike, it weighs nothing. With sum_then_normalize weight times share is
+    subtracted.
+    """
 
     repetition: float = setting(0.0, "weight of the share of repeated trigrams", at_least=0)
     copying: float = setting(0.0, "weight of the share of trigrams copied from titles in the history", at_least=0)
@@ -224,7 +238,17 @@ class TrainConfig:
     kl: float = setting(0.0, "weight of the KL divergence to the base model (TRL's beta)", at_least=0)
     lora_rank: int = setting(16, "rank of the adapter", at_least=1)
     lora_alpha: int = setting(32, "scale of the adapter is alpha divided by rank", at_least=1)
-    scale_rewards: str = setting("group", "divide advantages by the deviation of the group, the batch, or none")
+    aggregation: str = setting(
+        "normalize_then_sum",
+        "how rewards and guards become one advantage: normalize_then_sum (each z-scored in its group, weighted, "
+        "summed, then scaled over the batch: GDPO) or sum_then_normalize (weighted, summed, then scaled as "
+        "scale_rewards says: GRPO); sft by best-of-n always takes the first",
+    )
+    scale_rewards: str = setting(
+        "group",
+        "with sum_then_normalize: divide advantages by the deviation of the group, the batch, or none; "
+        "normalize_then_sum knows only group",
+    )
     shared_prefix: bool = setting(True, "run each prompt once for its whole group")
     rollout_dtype: str = setting("auto", "precision of the copy that samples: float32, bfloat16, or auto (the faster)")
     save_every: int = setting(10, "steps between checkpoints", at_least=1)

@@ -171,7 +171,7 @@ def _grpo_config(session: Session, one: Round, weights: list[float]) -> Any:
         "lr_scheduler_type": train.schedule,
         "warmup_steps": train.warmup_steps,
         "reward_weights": weights,
-        "multi_objective_aggregation": "normalize_then_sum",
+        "multi_objective_aggregation": train.aggregation,
         "scale_rewards": train.scale_rewards,
         "save_steps": train.save_every,
         "save_total_limit": 2,
