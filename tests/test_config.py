@@ -59,6 +59,23 @@ def test_numbers_without_sense_are_refused(override: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trl.num_generations=4", r"trl\.num_generations: set train\.group_size instead"),
+        ("trl.beta=0.1", r"trl\.beta: set train\.kl instead"),
+        ("trl.max_completion_length=9", r"trl\.max_completion_length: set profiler\.max_new_tokens instead"),
+        ("trl.logging_steps=5", r"trl\.logging_steps: bluerec needs its own; leave it out"),
+        ("trl.epsilon=nan", r"trl\.epsilon=nan: must be a finite number"),
+    ],
+)
+def test_what_a_setting_of_ours_decides_is_no_key_of_trl(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(None, [override])
+    assert "\n" not in str(caught.value)
+    assert load_config(None, ["trl.epsilon=0.3", "trl.loss_type=grpo"]).trl == {"epsilon": 0.3, "loss_type": "grpo"}
+
+
 def test_the_ends_of_a_range_are_in_it_or_not() -> None:
     assert [Range(at_least=1).find_fault(value) for value in (1, 0)] == [None, "use at least 1"]
     assert [Range(above=0).find_fault(value) for value in (1e-9, 0)] == [None, "must be positive"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -22,6 +23,7 @@ from bluerec.sections import (
     AGGREGATIONS,
     EMBEDDER_SOURCES,
     FAULT_ACTIONS,
+    OWNED_TRL_KEYS,
     PRECISIONS,
     RANK_MEASURES,
     REWARD_SCALES,
@@ -197,6 +199,7 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         *_stage_contradictions(config),
         *_weight_contradictions(config),
         *_advantage_contradictions(train),
+        *_trl_contradictions(config.trl),
         (
             embedding.n_random + embedding.n_popular + embedding.n_near < 1,
             f"embedding_reward.n_random={embedding.n_random}, n_popular={embedding.n_popular}, "
@@ -241,6 +244,19 @@ def _advantage_contradictions(train: TrainConfig) -> list[tuple[bool, str]]:
             f"train.scale_rewards={train.scale_rewards!r} has no effect with train.aggregation={train.aggregation}; "
             "leave it out, or set train.aggregation=sum_then_normalize",
         ),
+    ]
+
+
+def _trl_contradictions(trl: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    owned = [(key, OWNED_TRL_KEYS[key]) for key in trl if key in OWNED_TRL_KEYS]
+    # What json does not know cannot be kept in a run folder.
+    endless = [key for key, value in trl.items() if isinstance(value, float) and not math.isfinite(value)]
+    return [
+        *(
+            (True, f"trl.{key}: {f'set {ours} instead' if ours else 'bluerec needs its own; leave it out'}")
+            for key, ours in owned
+        ),
+        *((True, f"trl.{key}={trl[key]}: must be a finite number") for key in endless),
     ]
 
 

@@ -16,6 +16,30 @@ FAULT_ACTIONS = ("stop", "skip")
 AGGREGATIONS = ("normalize_then_sum", "sum_then_normalize")
 REWARD_SCALES = ("group", "batch", "none")
 
+# Keys of TRL's GRPOConfig that settings of ours decide, and which; "" is what no run may change.
+OWNED_TRL_KEYS = {
+    "num_generations": "train.group_size",
+    "max_steps": "train.n_steps",
+    "num_train_epochs": "train.n_steps",
+    "per_device_train_batch_size": "train.users_per_micro_batch",
+    "gradient_accumulation_steps": "train.users_per_step",
+    "learning_rate": "train.learning_rate",
+    "lr_scheduler_type": "train.schedule",
+    "warmup_steps": "train.warmup_steps",
+    "warmup_ratio": "train.warmup_steps",
+    "temperature": "train.temperature",
+    "top_p": "train.top_p",
+    "beta": "train.kl",
+    "multi_objective_aggregation": "train.aggregation",
+    "scale_rewards": "train.scale_rewards",
+    "reward_weights": "the weight of each reward",
+    "max_completion_length": "profiler.max_new_tokens",
+    "seed": "train.seed",
+    "save_steps": "train.save_every",
+    "output_dir": "",
+    "logging_steps": "",
+    "logging_nan_inf_filter": "",
+}
 
 # What the generators of random numbers take.
 MAX_SEED = 2**32 - 1
