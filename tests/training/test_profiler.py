@@ -10,11 +10,12 @@ import tiny_models
 import torch
 from tiny_runs import adapter_of, build_dataset, build_settings, configure, without_clock
 
-from bluerec.config import config_from_dict
+from bluerec.config import TrainConfig, config_from_dict
 from bluerec.errors import ConfigError, ModelError
 from bluerec.profiling.models import load_profiler
 from bluerec.runs import read_log
 from bluerec.training.checkpoints import find_checkpoint
+from bluerec.training.grpo_stage import find_short_warmup
 from bluerec.training.profiler import choose_examples, train_profiler
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
@@ -123,6 +124,18 @@ def test_settings_that_trl_refuses_are_one_line(dataset, settings, tmp_path: Pat
     with pytest.raises(ConfigError, match=r"no_such_setting.*\[trl\]") as caught:
         train_profiler(dataset, config, tmp_path / "run")
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_ends_within_its_warm_up_is_told(tmp_path: Path, dataset, settings) -> None:
+    assert find_short_warmup(TrainConfig(n_steps=6, warmup_steps=5)) is None
+    assert find_short_warmup(TrainConfig(n_steps=1, warmup_steps=5, schedule="constant")) is None
+    assert "comes to 80% of train.learning_rate" in str(find_short_warmup(TrainConfig(n_steps=5, warmup_steps=5)))
+    said: list[str] = []
+    run = train_profiler(dataset, configure(settings, n_steps=2, warmup_steps=2), tmp_path / "run", say=said.append)
+    rates = [row["learning_rate"] for row in read_log(run.path)]
+    assert rates == [0.0, settings["train"]["learning_rate"] / 2]  # what the warning says
+    (line,) = (text for text in said if "warning" in text)
+    assert "begins at 0 and comes to 50%" in line
 
 
 def test_only_train_users_are_seen(dataset, settings, run) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bluerec.config import Config, EmbedderConfig
+from bluerec.config import Config, EmbedderConfig, TrainConfig
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError, ModelError, TrainingError, first_line
 from bluerec.profiling.decoding import Sampling
@@ -50,12 +50,26 @@ def run_grpo(session: Session, one: Round, table: ExampleTable, adapter: Path | 
     of_rounds = f"round {one.number} of {train.rounds}: " if train.rounds > 1 else ""
     session.say(f"{of_rounds}training {profiler.label} on {len(table)} users: {train.n_steps} steps of "
         f"{train.users_per_step} users x {train.group_size} profiles")  # fmt: skip
+    warning = find_short_warmup(train)
+    if warning:
+        session.say(warning)
     _run_trainer(session, one, table, policy, rewards, index, checkpoint)
     if session.processes.is_first:
         save_prompt_settings(session.config.profiler, done)
         save_adapter(policy.model, done)
     session.processes.wait()
     return done
+
+
+def find_short_warmup(train: TrainConfig) -> str | None:
+    """A warning where the learning rate never reaches its peak: it is 0 at the first step of every warm-up."""
+    if train.schedule == "constant" or train.warmup_steps < train.n_steps:
+        return None
+    highest = (train.n_steps - 1) / train.warmup_steps
+    return (
+        f"warning: train.n_steps={train.n_steps} ends within train.warmup_steps={train.warmup_steps}: the learning rate "
+        f"begins at 0 and comes to {highest:.0%} of train.learning_rate; train longer, or --set train.warmup_steps=0"
+    )
 
 
 def build_stage_rewards(
