@@ -9,7 +9,7 @@ from reward_world import build_table, embed_world, write_references
 from bluerec.config import config_from_dict
 from bluerec.errors import ConfigError, TrainingError
 from bluerec.rewards.functions import build_rewards
-from bluerec.rewards.own import load_own_reward
+from bluerec.rewards.own import check_own_reward, load_own_reward
 
 TABLE = build_table()
 EMBEDDER, ITEM_VECTORS = embed_world(TABLE)
@@ -131,3 +131,38 @@ def test_scores_that_cannot_be_trained_on_are_refused(source: Path) -> None:
 def test_two_rewards_of_one_name_are_refused(source: Path) -> None:
     with pytest.raises(ConfigError, match="two rewards are called 'embedding'"):
         build(f"{source}:Same")
+
+
+def test_a_reward_is_looked_at_before_anything_is_loaded(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = check_own_reward(f"{source}:Exclamations")
+    assert found["function"] == f"{source}:Exclamations"
+    monkeypatch.chdir(source.parent)
+    assert check_own_reward(f"{source.name}:Exclamations") == found  # by its absolute path
+    source.write_text(SOURCE + "\n\ndef two(table, embedder):\n    return 3\n\n\nconstant = 3\n")
+    assert check_own_reward(f"{source}:Exclamations")["digest"] != found["digest"]
+    for place, message in (
+        (f"{source}", "name it as FILE.py:NAME"),
+        (f"{source}.py:Exclamations", "is not there"),
+        (f"{source}:two", r"called as NAME\(table, embedder, item_vectors\) \(too many positional arguments"),
+        (f"{source}:constant", "is a int; name a class or a function"),
+        (f"{source}:Same", r"two rewards are called 'embedding'; give own_reward\.function .* another name"),
+    ):
+        with pytest.raises(ConfigError, match=message) as caught:
+            check_own_reward(place)
+        assert "\n" not in str(caught.value)
+
+
+def test_none_is_for_all_candidates_of_an_example_or_for_none(source: Path) -> None:
+    source.write_text(
+        SOURCE + "\n\nclass Picky(Exclamations):\n    def score(self, texts, example_ids):\n"
+        "        return [1.0 if '!' in text else None for text in texts]\n"
+    )
+    picky, (first, second) = load(f"{source}:Picky"), TABLE.example_ids[:2]
+    assert picky.score(["a!", "b", "c!"], [first, second, first]) == [1.0, None, 1.0]
+    with pytest.raises(TrainingError, match=rf"gave None for some candidates of example {first!r}"):
+        picky.score(["a!", "b"], [first, first])
+
+
+def test_a_score_that_is_no_number_names_its_function(source: Path) -> None:
+    with pytest.raises(TrainingError, match=r"my rewards\.py:Silent\) gave nan for example .*; mend its code$"):
+        load(f"{source}:Silent").score(["a"], TABLE.example_ids[:1])
