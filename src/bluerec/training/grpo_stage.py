@@ -67,8 +67,9 @@ def find_short_warmup(train: TrainConfig) -> str | None:
         return None
     highest = (train.n_steps - 1) / train.warmup_steps
     return (
-        f"warning: train.n_steps={train.n_steps} ends within train.warmup_steps={train.warmup_steps}: the learning rate "
-        f"begins at 0 and comes to {highest:.0%} of train.learning_rate; train longer, or --set train.warmup_steps=0"
+        f"warning: train.n_steps={train.n_steps} ends within train.warmup_steps={train.warmup_steps}: the learning "
+        f"rate begins at 0 and comes to {highest:.0%} of train.learning_rate; train longer, or "
+        "--set train.warmup_steps=0"
     )
 
 

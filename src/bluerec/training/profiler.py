@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from bluerec.config import Config
@@ -13,6 +14,7 @@ from bluerec.profiling.models import resolve_adapter
 from bluerec.runs import RunFolder
 from bluerec.training.embedder import run_embedder_stage
 from bluerec.training.grpo_stage import run_grpo
+from bluerec.training.own_reward import settle_own_reward
 from bluerec.training.processes import Processes, check_processes, join_processes
 from bluerec.training.session import (
     ADAPTER_FOLDER,
@@ -56,11 +58,13 @@ def train_profiler(
     check_processes(config, processes.count)
     if not processes.is_first:
         say, tell, progress = _say_nothing, None, None
-    run = _open_run(out, config, dataset, processes, resume)
+    # The run folder keeps the settings as they were given, the session has the reward's file wherever it goes on.
+    settled, kept = settle_own_reward(config, Path(out), resume=resume, say=say)
+    run = _open_run(out, config, dataset, processes, resume, kept)
     if run.is_whole:
         say(f"{run.path}: this run is whole already")
         return run
-    session = Session(dataset, config, run, processes, resume, offline, say, tell, progress)
+    session = Session(dataset, settled, run, processes, resume, offline, say, tell, progress)
     adapter = resolve_adapter(config.profiler.adapter)
     if "sft" in config.train.stages:
         adapter = run_warm_start(session, adapter)
@@ -107,12 +111,25 @@ def choose_examples(dataset: Dataset, config: Config) -> ExampleTable:
     return table
 
 
-def _open_run(out: str | Path, config: Config, dataset: Dataset, processes: Processes, resume: bool) -> RunFolder:
-    """Begin or reopen the run folder; the first process makes it, the others find it there."""
+def _open_run(
+    out: str | Path,
+    config: Config,
+    dataset: Dataset,
+    processes: Processes,
+    resume: bool,
+    kept: Mapping[str, Mapping[str, str]],
+) -> RunFolder:
+    """Begin or reopen the run folder; the first process makes it, the others find it there.
+
+    `kept` is what a new one holds beside its settings.
+    """
     if not processes.is_first:
         processes.wait()
         return RunFolder(Path(out))
-    run = (RunFolder.resume if resume else RunFolder.start)(out, config, data_digest=dataset.digest)
+    if resume:
+        run = RunFolder.resume(out, config, data_digest=dataset.digest)
+    else:
+        run = RunFolder.start(out, config, data_digest=dataset.digest, **kept)
     processes.wait()
     return run
 
