@@ -135,7 +135,7 @@ class EmbeddingRewardConfig:
 class ChoiceRewardConfig:
     """Multiple choice of the next item in text space, answered by a frozen language model."""
 
-    weight: float = setting(0.5, "weight in the sum of rewards; 0 only logs it", at_least=0)
+    weight: float = setting(0.5, "weight in the sum of rewards; 0 is off, its questions are not asked", at_least=0)
     scoring: str = setting("likelihood", "likelihood of the option's title given the profile, or letter")
     n_options: int = setting(4, "options, the next item included", at_least=2)
     every: int = setting(1, "score every n-th example only (others have no such reward)", at_least=1)

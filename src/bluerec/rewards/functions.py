@@ -42,7 +42,8 @@ def build_rewards(
 ) -> list[tuple[RewardFunction, float]]:
     """All rewards with their weights: embedding, choice, ranking, length, quality, one of your own, guards.
 
-    A weight of 0 makes the embedding, the choice and the guards pure metrics; the others are left out.
+    A weight of 0 makes the embedding and the guards pure metrics, and the choice where a reader is given all the same
+    (a training gives none then); the others are left out.
 
     `table` holds every example that will be scored, `item_vectors` (n_items, d) are the catalogue's by `embedder`,
     `reference_texts` are profiles of train users by example id, written before the training. Without a `reader`
