@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bluerec.config import Config, config_from_dict
+from bluerec.config import Config, config_from_dict, digest_settings
 from bluerec.errors import ConfigError, DataError
-from bluerec.runs import CONFIG_FILE, RunFolder, atomic_path, check_writable, read_log
+from bluerec.runs import CONFIG_FILE, RunFolder, atomic_path, check_writable, load_saved_settings, read_log
 
 
 def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
@@ -54,6 +54,23 @@ def test_a_run_older_than_a_setting_can_be_resumed(tmp_path: Path) -> None:
     other = config_from_dict({"train": {"rollout_dtype": "float32"}})
     with pytest.raises(ConfigError, match=r"train\.rollout_dtype was 'auto', is 'float32'"):
         RunFolder.resume(run.path, other, data_digest="d")
+
+
+def test_settings_that_were_changed_by_hand_are_refused(tmp_path: Path) -> None:
+    run = RunFolder.start(tmp_path / "run", Config(), data_digest="d")
+    assert load_saved_settings(run.path)["train"]["lora_rank"] == 16
+    saved = json.loads((run.path / CONFIG_FILE).read_text())
+    # A run from before there was a setting: its hash is of what it knew.
+    del saved["config"]["train"]["aggregation"]
+    (run.path / CONFIG_FILE).write_text(json.dumps(saved | {"digest": digest_settings(saved["config"])}))
+    RunFolder.resume(run.path, Config(), data_digest="d")
+    saved["config"]["train"]["lora_rank"] = 4
+    (run.path / CONFIG_FILE).write_text(json.dumps(saved))
+    other = config_from_dict({"train": {"lora_rank": 4}})
+    for attempt in (lambda: RunFolder.resume(run.path, other, data_digest="d"), lambda: load_saved_settings(run.path)):
+        with pytest.raises(ConfigError, match=r"config\.json: the settings were changed .* put them back") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
 
 
 def test_a_log_that_was_cut_off_is_read(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ __all__ = [
     "SftConfig",
     "TrainConfig",
     "config_from_dict",
+    "digest_settings",
     "load_config",
 ]
 
@@ -99,7 +100,7 @@ class Config:
     @property
     def digest(self) -> str:
         """Hash of all settings (16 hexadecimal digits)."""
-        return hashlib.blake2b(json.dumps(self.as_dict(), sort_keys=True).encode(), digest_size=8).hexdigest()
+        return digest_settings(self.as_dict())
 
 
 def load_config(
@@ -123,6 +124,11 @@ def load_config(
     for section, values in (base or {}).items():
         table[section] = {**values, **table.get(section, {})}
     return config_from_dict(table, where=str(path) if path else "--set")
+
+
+def digest_settings(table: Mapping[str, Any]) -> str:
+    """Hash of settings by section (16 hexadecimal digits), whether or not all are there."""
+    return hashlib.blake2b(json.dumps(table, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def config_from_dict(table: Mapping[str, Any], *, where: str = "config") -> Config:

@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from bluerec.config import Config, config_from_dict
+from bluerec.config import Config, config_from_dict, digest_settings
 from bluerec.errors import ConfigError, DataError, first_line
 
 CONFIG_FILE = "config.json"
@@ -55,16 +55,22 @@ class RunFolder:
 
     @classmethod
     def resume(cls, path: str | Path, config: Config, **identity: Any) -> RunFolder:
-        """Reopen a run. Raises `ConfigError` naming the settings that differ from the saved ones."""
+        """Reopen a run. Raises `ConfigError` naming the settings that differ from the saved ones.
+
+        So does a file of settings that was changed since the run was begun.
+        """
         folder = Path(path)
-        saved = read_json(folder / CONFIG_FILE, "run folder")
+        saved = _read_saved(folder)
         wanted = {"config": config.as_dict(), **identity}
         # Through the config, so that settings which are younger than the run take their defaults.
         before = saved | {"config": config_from_dict(saved.get("config", {}), where=str(folder)).as_dict()}
         before = {key: before.get(key) for key in wanted}
         differing = list(_differences(before, wanted))
         if differing:
-            raise ConfigError(f"{folder}: cannot resume with other settings: {'; '.join(differing[:5])}")
+            raise ConfigError(
+                f"{folder}: cannot resume with other settings: {'; '.join(differing[:5])}; leave them as they were, or "
+                f"begin a new run from its adapter: --out NEW --set profiler.adapter={folder}"
+            )
         return cls(folder)
 
     @property
@@ -83,6 +89,12 @@ class RunFolder:
     def finish(self, **facts: Any) -> None:
         """Declare the run whole."""
         write_json(self.path / MANIFEST_FILE, {"finished": _now(), **facts})
+
+
+def load_saved_settings(folder: str | Path) -> dict[str, Any]:
+    """The settings of a run by section, as they were saved. Raises `DataError` where there is no run."""
+    settings: dict[str, Any] = _read_saved(Path(folder))["config"]
+    return settings
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -180,6 +192,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def _check_is_file(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: is there and is no file; choose another --out")
+
+
+def _read_saved(folder: Path) -> dict[str, Any]:
+    """What was saved of a run. Raises `ConfigError` where its settings are not those of the hash beside them."""
+    path = folder / CONFIG_FILE
+    saved = read_json(path, "run folder")
+    if not isinstance(saved, dict) or not isinstance(saved.get("config"), dict):
+        raise DataError(f"{path}: holds no settings; {folder} is not a training run")
+    config = config_from_dict(saved["config"], where=str(path))
+    # Settings that are younger than the run have no part in the hash, unless a later version wrote it.
+    if saved.get("digest", config.digest) not in (digest_settings(saved["config"]), config.digest):
+        raise ConfigError(
+            f"{path}: the settings were changed since the run was begun (their digest is not {saved['digest']}); put "
+            "them back, or begin a new run with another --out"
+        )
+    return saved
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:

@@ -182,6 +182,15 @@ def test_a_run_that_goes_on_can_be_reported_and_resumed(bluerec, world, profiler
     assert code == 2
     assert "cannot resume with other settings: config.train.lora_rank was 2, is 4" in one_line(errors)
 
+    # What is set goes on top of the settings of the run, so that only the real difference is told.
+    code, _, errors = bluerec("train", world, "--resume", run, "--set", "train.n_steps=4")
+    assert code == 2
+    line = one_line(errors)
+    assert line.endswith(
+        "other settings: config.train.n_steps was 2, is 4; leave them as they were, or begin a new run from its "
+        f"adapter: --out NEW --set profiler.adapter={run}"
+    )
+
     newest, older = (run / "checkpoints" / f"checkpoint-{step}" for step in (2, 1))
     weights = newest / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])

@@ -196,6 +196,16 @@ def test_a_run_of_another_config_is_refused(dataset, settings, stopped: Path, tm
         train_profiler(dataset, tiny_runs.configure(settings, lora_rank=4), out, resume=True)
 
 
+def test_a_checkpoint_of_another_configuration_is_refused(dataset, settings, stopped: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "run", tiny_runs.configure(settings, lora_rank=4)
+    shutil.copytree(stopped, out)
+    saved = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(saved | {"config": other.as_dict(), "digest": other.digest}))
+    with pytest.raises(TrainingError, match=r"checkpoint-2: its adapter has rank 2, this run 4") as caught:
+        train_profiler(dataset, other, out, resume=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_run_from_before_there_were_younger_settings_goes_on(
     dataset, settings, stopped: Path, tmp_path: Path
 ) -> None:

@@ -11,10 +11,10 @@ import typer
 
 from bluerec.cli import console
 from bluerec.cli.options import JsonOption, OfflineOption, SetOption
-from bluerec.config import config_from_dict, load_config
+from bluerec.config import load_config
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError
-from bluerec.runs import CONFIG_FILE, read_json
+from bluerec.runs import load_saved_settings
 from bluerec.training.profiler import train_profiler
 from bluerec.training.session import ADAPTER_FOLDER, EMBEDDER_FOLDER
 
@@ -31,10 +31,8 @@ def train_command(
     """Train a profiler with GRPO; the adapter and the log are kept in a run folder."""
     if (out is None) == (resume is None):
         raise ConfigError("give either --out RUN for a new run or --resume RUN to go on with one")
-    if resume is not None and config is None and not overrides:
-        settings = config_from_dict(read_json(resume / CONFIG_FILE, "run folder")["config"], where=str(resume))
-    else:
-        settings = load_config(config, overrides or ())
+    saved = load_saved_settings(resume) if resume is not None and config is None else None
+    settings = load_config(config, overrides or (), base=saved)
     dataset = load_dataset(directory)
     folder = resume or out
     with console.progress("training") as progress:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bluerec.config import Config
-from bluerec.errors import ConfigError
+from bluerec.errors import ConfigError, TrainingError
 from bluerec.profiling.models import Profiler, attach_adapter, resolve_adapter
 from bluerec.profiling.prompt_settings import PROMPT_SETTINGS_FILE
 from bluerec.runs import atomic_path, write_json
@@ -32,6 +32,18 @@ def prepare_lora(profiler: Profiler, adapter: Path | None, config: Config) -> An
         task_type="CAUSAL_LM",
     )
     return get_peft_model(profiler.model, lora)
+
+
+def check_same_lora(model: Any, folder: Path) -> None:
+    """Raise `TrainingError` where the adapter in a folder has another shape than that of `model`."""
+    theirs = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    ours = next(iter(model.peft_config.values()))
+    for name, key in (("rank", "r"), ("alpha", "lora_alpha")):
+        if theirs.get(key) != getattr(ours, key):
+            raise TrainingError(
+                f"{folder}: its adapter has {name} {theirs.get(key)}, this run {getattr(ours, key)}: a checkpoint of "
+                "another configuration; set the run's back to it, or begin a new run with another --out"
+            )
 
 
 def load_lora(model: Any, folder: Path) -> None:

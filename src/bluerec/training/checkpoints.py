@@ -56,7 +56,7 @@ def find_damage(checkpoint: Path) -> str | None:
             return f"{STATE_FILE} is of step {state['global_step']}"
     except (OSError, ValueError, KeyError, TypeError):
         return f"{STATE_FILE} is cut off"
-    for name in ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt"):
+    for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt", "scheduler.pt"):
         if not (checkpoint / name).is_file():
             return f"{name} is missing"
     for path in sorted(checkpoint.glob("*.safetensors")):

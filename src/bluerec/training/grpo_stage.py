@@ -16,7 +16,7 @@ from bluerec.profiling.prompt_settings import save_prompt_settings
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.rewards.functions import build_rewards
 from bluerec.rewards.title_index import TitleIndex
-from bluerec.training.adapters import SETTINGS_FILE, load_lora
+from bluerec.training.adapters import SETTINGS_FILE, check_same_lora, load_lora
 from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, recover_checkpoint, rewind_log
 from bluerec.training.policy import Policy
 from bluerec.training.processes import check_resumed
@@ -45,6 +45,8 @@ def run_grpo(session: Session, one: Round, table: ExampleTable, adapter: Path | 
     profiler = session.load_profiler()
     policy = Policy(profiler, session.config, adapter, seed=one.seed)
     _check_precision(policy, session.config)
+    if checkpoint is not None:
+        check_same_lora(policy.model, checkpoint)
     rewards = build_stage_rewards(session, table, policy, embedder, item_vectors, references, index)
     train = session.config.train
     of_rounds = f"round {one.number} of {train.rounds}: " if train.rounds > 1 else ""
