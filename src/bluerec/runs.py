@@ -97,6 +97,18 @@ def load_saved_settings(folder: str | Path) -> dict[str, Any]:
     return settings
 
 
+def find_way_on(folder: Path) -> str | None:
+    """What one can do with a run that has not finished, to be told; None where there is no such run."""
+    if not (folder / CONFIG_FILE).is_file() or (folder / MANIFEST_FILE).exists():
+        return None
+    if not (folder / ENVIRONMENT_FILE).is_file():  # a model's folder has a config.json, too
+        return None
+    # The state of the trainer is what a checkpoint is finished with. Rounds have folders of their own.
+    states = sorted(folder.glob("**/checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime_ns)
+    checkpoint = f"give its checkpoint {states[-1].parent}, or " if states else ""
+    return f"the run has not finished: {checkpoint}go on with bluerec train DIR --resume {folder}"
+
+
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Append a row to a file of JSON lines. Raises `ValueError` for a number that JSON does not know, such as NaN."""
     with path.open("a", encoding="utf-8") as file:

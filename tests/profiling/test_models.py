@@ -1,6 +1,7 @@
 """Names become models, an adapter goes on its own base model only, and what is missing is named with the remedy."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import tiny_models
 import torch
 from peft import LoraConfig, get_peft_model
 
+from bluerec.config import Config
 from bluerec.errors import MissingExtraError, ModelError
 from bluerec.profiling import models
 from bluerec.profiling.models import (
@@ -20,6 +22,7 @@ from bluerec.profiling.models import (
     resolve_model,
     save_adapter,
 )
+from bluerec.runs import RunFolder
 
 MESSAGES = [{"role": "user", "content": "Likes racing games."}]
 
@@ -165,6 +168,25 @@ def test_missing_and_damaged_adapters(tmp_path: Path, base_folder: Path) -> None
     (tmp_path / "adapter_model.bin").write_bytes(b"pickled")
     with pytest.raises(ModelError, match="only safetensors"):
         load_profiler(str(base_folder), adapter=str(tmp_path))
+
+
+def test_a_run_that_has_not_finished_names_its_checkpoint(tmp_path: Path) -> None:
+    run = RunFolder.start(tmp_path / "run", Config())
+    going_on = f"go on with bluerec train DIR --resume {run.path}"
+    with pytest.raises(ModelError) as caught:
+        resolve_adapter(str(run.path))
+    assert str(caught.value).endswith(f"the run has not finished: {going_on}")
+    for step in (9, 10):
+        checkpoint = run.path / "checkpoints" / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text("{}")
+        os.utime(checkpoint / "trainer_state.json", (step, step))
+    with pytest.raises(ModelError) as caught:
+        resolve_adapter(str(run.path))
+    assert str(caught.value).endswith(f"the run has not finished: give its checkpoint {checkpoint}, or {going_on}")
+    run.finish()
+    with pytest.raises(ModelError, match="give a run folder or 'none'"):
+        resolve_adapter(str(run.path))
 
 
 def test_a_missing_library_names_the_extra(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bluerec.errors import MissingExtraError, ModelError, first_line
+from bluerec.runs import find_way_on
 
 SHIPPED_ADAPTER = "shipped"
 NO_ADAPTER = "none"
@@ -172,9 +173,8 @@ def resolve_adapter(adapter: str) -> Path | None:
     if (path / "adapter" / "adapter_config.json").is_file():
         path = path / "adapter"  # a run folder was given
     if not (path / "adapter_config.json").is_file():
-        raise ModelError(
-            f"{adapter}: no LoRA adapter there (adapter_config.json is missing); give a run folder or 'none'"
-        )
+        remedy = find_way_on(path) or "give a run folder or 'none'"
+        raise ModelError(f"{adapter}: no LoRA adapter there (adapter_config.json is missing); {remedy}")
     return path
 
 
