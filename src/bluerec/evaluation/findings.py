@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from bluerec.data.candidates import FULL_POOL
 from bluerec.evaluation.charts import format_number, format_signed
 from bluerec.evaluation.comparisons import (
@@ -14,11 +16,14 @@ from bluerec.evaluation.comparisons import (
     select_pairs,
 )
 from bluerec.evaluation.curves import TrainingRun, format_compact, read_series
+from bluerec.evaluation.metrics import Float64Array
 from bluerec.evaluation.results import PairedRow
 
 SMALL_N_USERS = 500
 # The reward of a run is told from the first and the last tenth of its steps.
 _COMPARED_SHARE = 10
+# Fewer steps on either side say nothing of how far steps lie apart.
+_MIN_COMPARED = 5
 
 
 def find_outcomes(comparisons: Sequence[Comparison], runs: Sequence[TrainingRun]) -> list[str]:
@@ -69,19 +74,52 @@ def _tell_pair(pair: PairedRow, comparison: Comparison) -> str:
 
 
 def _tell_run(run: TrainingRun) -> str:
+    """Each step draws other users, so that a difference is told as one only where chance does not make it as well."""
     _, rewards = read_series(run, ("reward",))
     if not rewards:
         return f"{run.name}: no step has been logged yet."
-    n_compared = max(1, len(rewards) // _COMPARED_SHARE)
-    before, after = sum(rewards[:n_compared]) / n_compared, sum(rewards[-n_compared:]) / n_compared
     if len(rewards) == 1:
-        return f"{run.name}: the reward was {format_compact(after)} in the only step."
-    verb = "rose" if after > before else "fell"
-    steps = "the first and the last step" if n_compared == 1 else f"the first and the last {n_compared} steps"
-    return (
-        f"{run.name}: the reward {verb} from {format_compact(before)} to {format_compact(after)} "
-        f"({steps} of {len(rewards):,})."
+        return f"{run.name}: the reward was {format_compact(rewards[0])} in the only step."
+    n_compared = max(len(rewards) // _COMPARED_SHARE, _MIN_COMPARED)
+    if len(rewards) < 2 * n_compared:
+        return (
+            f"{run.name}: the reward was {format_compact(rewards[0])} in the first step and "
+            f"{format_compact(rewards[-1])} in the last of {len(rewards)}, each of "
+            "other users: too few steps to tell a change from chance."
+        )
+    first, last = np.array(rewards[:n_compared]), np.array(rewards[-n_compared:])
+    low, high = compare_means(first, last)
+    means = f"from {format_compact(first.mean())} to {format_compact(last.mean())}"
+    interval = (
+        f"a difference of {format_signed(last.mean() - first.mean())}, 95% interval over steps {format_signed(low)} to "
+        f"{format_signed(high)}; the first and the last {n_compared} steps of {len(rewards):,}"
     )
+    if low <= 0 <= high:
+        return f"{run.name}: the change of the reward {means} cannot be told from chance ({interval})."
+    return f"{run.name}: the reward {'rose' if low > 0 else 'fell'} {means} ({interval})."
+
+
+def compare_means(before: Float64Array, after: Float64Array) -> tuple[float, float]:
+    """The 95% interval of mean(after) - mean(before), (n,) and (m,) values of one step each, n and m at least 2.
+
+    After Welch; the quantile of Student's t by the expansion of Cornish and Fisher, right to .3% from 4 degrees of
+    freedom on (Abramowitz and Stegun, 26.7.5).
+    """
+    shares = [float(values.var(ddof=1)) / len(values) for values in (before, after)]
+    difference, variance = float(after.mean() - before.mean()), sum(shares)
+    if variance == 0:
+        return difference, difference
+    degrees = variance**2 / sum(
+        share**2 / (len(values) - 1) for share, values in zip(shares, (before, after), strict=True)
+    )
+    z = 1.959964
+    quantile = (
+        z
+        + (z**3 + z) / (4 * degrees)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * degrees**3)
+    )
+    return difference - quantile * variance**0.5, difference + quantile * variance**0.5
 
 
 def _warn_of_synthetic_data(comparisons: Sequence[Comparison]) -> Iterator[str]:
