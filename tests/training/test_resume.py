@@ -157,6 +157,8 @@ def test_a_damaged_checkpoint_is_set_aside(dataset, settings, stopped: Path, tmp
     said = []
     run = train_profiler(dataset, tiny_runs.configure(settings), out, resume=True, say=said.append)
     assert run.is_whole
+    (training,) = (text for text in said if "3 steps of" in text)
+    assert training.endswith(f"going on after step 1 from {out / 'checkpoints' / 'checkpoint-1'}")
     line = next(text for text in said if "damaged checkpoint" in text)
     assert f"{name} is cut off" in line
     assert line.endswith(f"going on from {out / 'checkpoints' / 'checkpoint-1'}")

@@ -28,6 +28,11 @@ def set_verbose(verbose: bool) -> None:
     _state["verbose"] = verbose
 
 
+def shows_progress() -> bool:
+    """True where people see how work goes on: by a bar on a terminal, or as they asked for details."""
+    return _messages.is_terminal or _state["verbose"]
+
+
 def say(text: str) -> None:
     """One message to stderr."""
     _messages.print(Text(plain(text)), soft_wrap=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,9 @@ from bluerec.errors import ConfigError
 from bluerec.runs import load_saved_settings
 from bluerec.training.profiler import train_profiler
 from bluerec.training.session import ADAPTER_FOLDER, EMBEDDER_FOLDER
+
+# Without a terminal there is no bar; a log of a night is to stay short.
+SECONDS_BETWEEN_LINES = 60.0
 
 
 def train_command(
@@ -43,7 +48,7 @@ def train_command(
             resume=resume is not None,
             offline=offline,
             say=console.say,
-            tell=_tell,
+            tell=StepTeller(settings.train.total_steps),
             progress=progress,
         )
     if int(os.environ.get("RANK", "0")):  # of several processes one tells the result
@@ -58,9 +63,20 @@ def train_command(
         console.print_result(f"{run.path}: {where}; look at it: bluerec report {run.path}")
 
 
-def _tell(row: Mapping[str, Any]) -> None:
-    parts = ", ".join(f"{name} {value:.3f}" for name, value in row["rewards"].items() if value is not None)
-    console.detail(
-        f"step {row['step']}: reward {row['reward']:.3f} ({parts}), {row['time']:.0f} s, "
-        f"{row['tokens_per_second']:.0f} tokens/s, {row['seconds_left'] / 60:.0f} min left"
-    )
+class StepTeller:
+    """Told every row of the log: all of them are details; where no bar is seen, some are said at intervals."""
+
+    def __init__(self, n_steps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._n_steps = n_steps
+        self._clock = clock
+        self._said = -math.inf
+
+    def __call__(self, row: Mapping[str, Any]) -> None:
+        parts = ", ".join(f"{name} {value:.3f}" for name, value in row["rewards"].items() if value is not None)
+        pace = f"{row['time']:.0f} s, {row['tokens_per_second']:.0f} tokens/s, {row['seconds_left'] / 60:.0f} min left"
+        console.detail(f"step {row['step']}: reward {row['reward']:.3f} ({parts}), {pace}")
+        is_last = row["step"] == self._n_steps
+        if console.shows_progress() or not (is_last or self._clock() - self._said >= SECONDS_BETWEEN_LINES):
+            return
+        self._said = self._clock()
+        console.say(f"step {row['step']} of {self._n_steps}: reward {row['reward']:.3f}, {pace}")

@@ -50,8 +50,10 @@ def run_grpo(session: Session, one: Round, table: ExampleTable, adapter: Path | 
     rewards = build_stage_rewards(session, table, policy, embedder, item_vectors, references, index)
     train = session.config.train
     of_rounds = f"round {one.number} of {train.rounds}: " if train.rounds > 1 else ""
+    n_done = checkpoint_step(checkpoint) if checkpoint else 0
+    going_on = f", going on after step {one.first_step + n_done} from {checkpoint}" if checkpoint else ""
     session.say(f"{of_rounds}training {profiler.label} on {len(table)} users: {train.n_steps} steps of "
-        f"{train.users_per_step} users x {train.group_size} profiles")  # fmt: skip
+        f"{train.users_per_step} users x {train.group_size} profiles{going_on}")  # fmt: skip
     warning = find_short_warmup(train)
     if warning:
         session.say(warning)
