@@ -166,6 +166,17 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def level_modes(folder: Path) -> None:
+    """Let whoever may read a JSON file below a folder read the weights there, too: safetensors keeps them private."""
+    likeness = next(folder.rglob("*.json"), None)
+    if likeness is None:
+        return
+    for path in folder.rglob("*.safetensors"):
+        # Of a disk that knows no modes, or weights of somebody else: they stay as they are.
+        with suppress(OSError):
+            path.chmod(likeness.stat().st_mode & 0o777)
+
+
 def check_writable(path: str | Path) -> None:
     """Raise the error of `atomic_path` now, and not after the work, where `path` cannot be written."""
     path = Path(path)

@@ -46,6 +46,15 @@ def test_a_run_leaves_an_adapter_and_a_log(run, settings) -> None:
         assert np.isfinite([row["loss"], row["entropy"], row["reward"], row["gradient_norm"]]).all()
         assert 0 <= row["flat_groups"] <= 1
         assert row["samples"][0]["text"].startswith("This shopper likes")
+    # One card, of facts, and no form that nobody filled in; what safetensors writes can be read like the rest.
+    (card,) = run.path.rglob("README.md")
+    text = card.read_text()
+    assert card.parent == run.path / "adapter"
+    for fact in ("base model | tiny", "3 of 2 users x 3 profiles", "embedding 1, choice 0.5, repetition 0.2"):
+        assert fact in text
+    assert json.loads((run.path / "config.json").read_text())["digest"] in text
+    assert str(run.path.parent) not in text
+    assert len({path.stat().st_mode for path in run.path.rglob("*") if path.is_file()}) == 1
     # The prompt is the longest part by far, so sharing it saves nearly the group size.
     assert rows[-1]["token_ratio"] > 2.5
     trained = adapter_of(run.path)

@@ -3,6 +3,7 @@
 import inspect
 
 import torch
+from peft import PeftModel
 from transformers import AttentionInterface, DynamicCache, Trainer
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
@@ -42,6 +43,11 @@ def test_checkpoints_are_extended_where_they_are_not_whole_yet() -> None:
     source = inspect.getsource(GRPOTrainer._get_train_sampler)
     assert "return RepeatSampler(" in source
     assert "self._step += 1" in inspect.getsource(GRPOTrainer.training_step)
+
+
+def test_cards_are_written_where_we_write_none() -> None:
+    assert "self.create_or_update_model_card(save_directory)" in inspect.getsource(PeftModel.save_pretrained)
+    assert "self.create_model_card(" in inspect.getsource(GRPOTrainer._save_checkpoint)
 
 
 def test_our_order_of_rows_replaces_just_this() -> None:

@@ -11,7 +11,7 @@ from bluerec.config import Config
 from bluerec.errors import ConfigError, TrainingError
 from bluerec.profiling.models import Profiler, attach_adapter, resolve_adapter
 from bluerec.profiling.prompt_settings import PROMPT_SETTINGS_FILE
-from bluerec.runs import atomic_path, write_json
+from bluerec.runs import atomic_path, level_modes, write_json
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 SETTINGS_FILE = "adapter_config.json"
@@ -19,6 +19,13 @@ SETTINGS_FILE = "adapter_config.json"
 
 def prepare_lora(profiler: Profiler, adapter: Path | None, config: Config) -> Any:
     """The profiler's model with trainable LoRA weights: those of `adapter`, or new ones on all linear layers."""
+    model = _make_lora(profiler, adapter, config)
+    # PEFT's card is a form that nobody has filled in; `bluerec.training.cards` writes one of facts.
+    model.create_or_update_model_card = lambda output_dir: None
+    return model
+
+
+def _make_lora(profiler: Profiler, adapter: Path | None, config: Config) -> Any:
     from peft import LoraConfig, get_peft_model
 
     if adapter is not None:
@@ -90,4 +97,5 @@ def compress_adapter(adapter: str, out: str | Path, *, rank: int) -> float:
     write_json(out / SETTINGS_FILE, settings | {"r": rank, "lora_alpha": scale * rank})
     if (folder / PROMPT_SETTINGS_FILE).is_file():
         shutil.copyfile(folder / PROMPT_SETTINGS_FILE, out / PROMPT_SETTINGS_FILE)
+    level_modes(out)
     return (lost / total) ** 0.5 if total else 0.0

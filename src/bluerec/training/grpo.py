@@ -20,6 +20,7 @@ from trl.trainer.utils import RepeatSampler, split_tensor_dict
 
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.prompts import join_profile
+from bluerec.runs import level_modes
 from bluerec.training.faults import StepFacts
 from bluerec.training.prefix_scores import group_by_prompt, score_completions
 from bluerec.training.progress import EpochSampler, load_progress, save_progress
@@ -120,6 +121,9 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         for weights in self.model.parameters():
             weights.grad = None
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: TRL's would speak of a model that is not on the hub, `bluerec.training.cards` writes a true one."""
+
     def _get_train_sampler(self, dataset: Any = None) -> RepeatSampler:
         return EpochSampler(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
 
@@ -133,6 +137,7 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             [] if is_used_up else self._buffered_inputs or [],
             {name: memory.state() for name, memory in self._memories.items()},
         )
+        level_modes(Path(output_dir))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)

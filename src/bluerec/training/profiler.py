@@ -11,7 +11,8 @@ from bluerec.data.histories import PROTOCOLS, ExampleTable, split_examples
 from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError, MissingExtraError
 from bluerec.profiling.models import resolve_adapter
-from bluerec.runs import RunFolder
+from bluerec.runs import RunFolder, level_modes
+from bluerec.training.cards import write_card
 from bluerec.training.embedder import run_embedder_stage
 from bluerec.training.grpo_stage import run_grpo
 from bluerec.training.own_reward import settle_own_reward
@@ -72,6 +73,9 @@ def train_profiler(
     if processes.is_first:
         if adapter is not None and adapter != run.path / ADAPTER_FOLDER:
             copy_folder(adapter, run.path / ADAPTER_FOLDER)
+        if adapter is not None:
+            write_card(run.path / ADAPTER_FOLDER, config, data_digest=dataset.digest)
+        level_modes(run.path)
         run.finish(n_steps=config.train.total_steps)
     processes.wait()
     return run
