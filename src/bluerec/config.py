@@ -207,7 +207,8 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         *_advantage_contradictions(train),
         *_trl_contradictions(config.trl),
         (
-            embedding.n_random + embedding.n_popular + embedding.n_near < 1,
+            min(embedding.n_random, embedding.n_popular, embedding.n_near) < 0
+            or embedding.n_random + embedding.n_popular + embedding.n_near < 1,
             f"embedding_reward.n_random={embedding.n_random}, n_popular={embedding.n_popular}, "
             f"n_near={embedding.n_near}: use at least one negative",
         ),
