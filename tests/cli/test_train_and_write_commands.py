@@ -118,6 +118,26 @@ def test_profiles_of_an_endpoint(bluerec, world: Path, tmp_path: Path) -> None:
         assert "--endpoint needs --profiler NAME" in one_line(errors)
 
 
+def test_a_table_of_any_kind_is_evaluated_as_the_command_says(bluerec, world: Path, profiler, tmp_path: Path) -> None:
+    for name in ("p.csv", "p.jsonl"):
+        out = tmp_path / name
+        code, printed, errors = bluerec("write", world, "--profiler", profiler, *QUICK, "--max-users", 3, "--out", out)
+        assert code == 0, errors
+        evaluate = printed.splitlines()[-1].partition("evaluate: bluerec ")[2].split()
+        settings = (
+            "--set",
+            "embedder.model=hashing",
+            "--pools",
+            "5",
+            "--out",
+            tmp_path / "r.json",
+            "--rankers",
+            "profile",
+        )
+        code, _, errors = bluerec(*evaluate, *settings)
+        assert code == 0, errors
+
+
 def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:
     write = ("write", world, "--profiler", profiler, "--max-users", "2", "--out", tmp_path / "p.parquet", *QUICK)
     code, _, errors = bluerec(*write, "--set", f"profiler.adapter={tmp_path / 'missing'}")
@@ -208,6 +228,7 @@ def test_a_run_that_goes_on_can_be_reported_and_resumed(bluerec, world, profiler
         (("--protocol", "by-luck"), "unknown split protocol"),
         (("--set", "profiler.template=epic", "--adapter", "none"), "unknown template 'epic'"),
         (("--out", "/proc/nowhere/p.parquet"), "/proc/nowhere"),
+        (("--out", "p.txt"), "p.txt: profiles are written as .parquet"),
     ],
 )
 def test_faults_of_write(bluerec, world, profiler, tmp_path: Path, monkeypatch, arguments, expected: str) -> None:

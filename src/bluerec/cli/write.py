@@ -18,7 +18,7 @@ from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.models import load_profiler
 from bluerec.profiling.prompt_settings import load_writing_config
-from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, refuse_existing, write_profiles
+from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, write_profiles
 from bluerec.types import ProfileWriter
 
 # What others write may cost money: a kill loses no more than this.
@@ -27,7 +27,9 @@ _PER_PART_ELSEWHERE = 16
 
 def write_command(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A prepared folder.")],
-    out: Annotated[Path, typer.Option("--out", help="The profile table to make.")] = Path("profiles.parquet"),
+    out: Annotated[Path, typer.Option("--out", help="The table to make: .parquet, .csv or .jsonl.")] = Path(
+        "profiles.parquet"
+    ),
     profiler: Annotated[
         str | None, typer.Option("--profiler", help="Embedded name, folder or hub name, or its name at --endpoint.")
     ] = None,
@@ -47,7 +49,7 @@ def write_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write one profile per user from the history before the target; a killed run goes on where it was."""
-    refuse_existing(out)  # before a model is loaded
+    check_out(out)  # before a model is loaded
     settings = _settle(config, overrides or (), profiler, adapter, endpoint)
     data = settings.data
     examples = split_examples(load_dataset(directory), protocol or data.protocol, seed=data.split_seed)

@@ -13,7 +13,7 @@ import polars as pl
 
 from bluerec.config import ProfilerConfig
 from bluerec.data.histories import ExampleTable
-from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
+from bluerec.data.profiles import PROFILES_SCHEMA, find_kind, load_profiles, save_profiles
 from bluerec.errors import ConfigError
 from bluerec.profiling.decoding import Sampling, generate_groups, lay_out_for_decoding
 from bluerec.profiling.histories import write_histories
@@ -112,10 +112,10 @@ def write_profiles(
 
     Finished parts of `per_part` profiles are kept beside it in `OUT.parts` until all are there: the same call after a
     kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. Raises `ConfigError` if `out`
-    exists or the parts were begun with other settings.
+    exists, has an ending that is not read again, or its parts were begun with other settings.
     """
     out = Path(out)
-    refuse_existing(out)
+    check_out(out)
     parts = _Parts(out, _describe(table, writer, config))
     done = parts.load()
     written = set(done["example_id"].to_list())
@@ -135,8 +135,12 @@ def write_profiles(
     return result
 
 
-def refuse_existing(out: Path) -> None:
-    """Raise `ConfigError` where there is a table of profiles already: it is whole, and nothing is left to do."""
+def check_out(out: Path) -> None:
+    """Raise `ConfigError`, before any work, where no table of profiles can be made of this name.
+
+    Its ending is none that is read again, or there is one already: that is whole, and nothing is left to do.
+    """
+    find_kind(out)
     if out.exists():
         raise ConfigError(f"{out} already exists; choose another --out or delete it")
 
