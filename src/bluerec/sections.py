@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,47 @@ RANK_MEASURES = ("ndcg", "reciprocal")
 FAULT_ACTIONS = ("stop", "skip")
 
 
-def setting(default: Any, text: str) -> Any:
-    """A field with its default and the text that documents it."""
-    return field(default=default, metadata={"text": text})
+# What the generators of random numbers take.
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The finite numbers that a setting may be: from `at_least`, or only `above` a bound, to `at_most`."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+
+    def find_fault(self, value: float) -> str | None:
+        """What is wrong with a value, as a remedy; None if nothing is."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return "must be a finite number"
+        if (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+        ):
+            return None
+        if self.at_least is None:
+            low = "must be positive" if self.above == 0 else f"must be above {self.above}"
+            return low if self.at_most is None else f"{low} and at most {self.at_most}"
+        if self.at_most is not None:
+            return f"must lie between {self.at_least} and {self.at_most}"
+        return "must not be negative" if self.at_least == 0 else f"use at least {self.at_least}"
+
+
+def setting(
+    default: Any,
+    text: str,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """A field with its default, the text that documents it and, of a number, the range that it must lie in."""
+    bounds = {"range": Range(at_least, above, at_most)} if at_least is not None or above is not None else {}
+    return field(default=default, metadata={"text": text, **bounds})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +62,8 @@ class DataConfig:
     """Which examples are used."""
 
     protocol: str = setting("leave-one-out", "how time is split: leave-one-out or global-time")
-    split_seed: int = setting(0, "seed of the hash that puts users into train, validation and test")
-    max_users: int = setting(0, "train on at most this many users (0: all train users)")
+    split_seed: int = setting(0, "seed of the hash that puts users into train, validation and test", at_least=0)
+    max_users: int = setting(0, "train on at most this many users (0: all train users)", at_least=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +73,10 @@ class ProfilerConfig:
     model: str = setting("SmolLM2-135M-Instruct", "embedded name, folder, or hub name of a causal chat model")
     adapter: str = setting("none", "folder of a LoRA adapter to start from, shipped (the one in the package), or none")
     template: str = setting("interests", "wording of the prompt: interests (one sentence) or open (up to four)")
-    max_events: int = setting(12, "latest events of the history that the prompt shows")
-    max_prompt_tokens: int = setting(384, "token budget of the prompt; the oldest events are dropped first")
-    max_new_tokens: int = setting(48, "length limit of a profile in tokens")
-    temperature: float = setting(0.0, "sampling temperature when writing; 0 is greedy")
+    max_events: int = setting(12, "latest events of the history that the prompt shows", at_least=1)
+    max_prompt_tokens: int = setting(384, "token budget of the prompt; the oldest events are dropped first", at_least=1)
+    max_new_tokens: int = setting(48, "length limit of a profile in tokens", at_least=1)
+    temperature: float = setting(0.0, "sampling temperature when writing; 0 is greedy", at_least=0)
     dtype: str = setting("float32", "precision when writing: float32, bfloat16, or auto (the faster)")
 
 
@@ -53,31 +92,33 @@ class EmbedderConfig:
 class EmbeddingRewardConfig:
     """Bidirectional InfoNCE between the profile and the next item."""
 
-    weight: float = setting(1.0, "weight in the sum of rewards; 0 only logs it")
-    temperature: float = setting(0.05, "temperature of the softmax, in units of cosine")
-    item_to_profile: float = setting(0.5, "share of the item-to-profile direction, 0 to 1")
-    n_random: int = setting(192, "negatives drawn uniformly from the catalogue, per example")
-    n_popular: int = setting(64, "negatives drawn by popularity, per example")
-    n_near: int = setting(0, "negatives nearest to the history, never touched by the user, per example")
-    n_references: int = setting(64, "profiles of other users that the item must prefer this one to")
-    bridge: float = setting(0.0, "reward what the profile, with this weight, adds to the history vector; 0 is off")
+    weight: float = setting(1.0, "weight in the sum of rewards; 0 only logs it", at_least=0)
+    temperature: float = setting(0.05, "temperature of the softmax, in units of cosine", above=0)
+    item_to_profile: float = setting(0.5, "share of the item-to-profile direction, 0 to 1", at_least=0, at_most=1)
+    n_random: int = setting(192, "negatives drawn uniformly from the catalogue, per example", at_least=0)
+    n_popular: int = setting(64, "negatives drawn by popularity, per example", at_least=0)
+    n_near: int = setting(0, "negatives nearest to the history, never touched by the user, per example", at_least=0)
+    n_references: int = setting(64, "profiles of other users that the item must prefer this one to", at_least=1)
+    bridge: float = setting(
+        0.0, "reward what the profile, with this weight, adds to the history vector; 0 is off", at_least=0
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRewardConfig:
     """Multiple choice of the next item in text space, answered by a frozen language model."""
 
-    weight: float = setting(0.5, "weight in the sum of rewards; 0 only logs it")
+    weight: float = setting(0.5, "weight in the sum of rewards; 0 only logs it", at_least=0)
     scoring: str = setting("likelihood", "likelihood of the option's title given the profile, or letter")
-    n_options: int = setting(4, "options, the next item included")
-    every: int = setting(1, "score every n-th example only (others have no such reward)")
+    n_options: int = setting(4, "options, the next item included", at_least=2)
+    every: int = setting(1, "score every n-th example only (others have no such reward)", at_least=1)
 
 
 @dataclass(frozen=True, slots=True)
 class RankingRewardConfig:
     """The place of the next item in the whole catalogue, ordered by closeness to the profile, history left out."""
 
-    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off", at_least=0)
     measure: str = setting("ndcg", "ndcg: 1 / log2(1 + rank), or reciprocal: 1 / rank")
 
 
@@ -85,26 +126,26 @@ class RankingRewardConfig:
 class LengthRewardConfig:
     """Pays for every word that a profile stays below a length, and takes for every word above it."""
 
-    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
-    target_words: int = setting(30, "a profile of this many words is worth 0")
-    slope: float = setting(0.05, "worth of a word less")
-    cap: float = setting(0.5, "the most that brevity is worth, and the most that length costs")
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off", at_least=0)
+    target_words: int = setting(30, "a profile of this many words is worth 0", at_least=1)
+    slope: float = setting(0.05, "worth of a word less", above=0)
+    cap: float = setting(0.5, "the most that brevity is worth, and the most that length costs", above=0)
 
 
 @dataclass(frozen=True, slots=True)
 class QualityRewardConfig:
     """A frozen language model reads history and profile and grades the profile; its expected grade, 0 to 1."""
 
-    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
-    n_grades: int = setting(5, "grades from 1 to this, each one digit")
-    max_events: int = setting(8, "latest events of the history that the judge is shown")
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off", at_least=0)
+    n_grades: int = setting(5, "grades from 1 to this, each one digit", at_least=2, at_most=9)
+    max_events: int = setting(8, "latest events of the history that the judge is shown", at_least=1)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnRewardConfig:
     """A reward of your own, beside the others or in their place: see docs/recipes.md."""
 
-    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off")
+    weight: float = setting(0.0, "weight in the sum of rewards; 0 is off", at_least=0)
     function: str = setting("", "FILE.py:NAME or MODULE:NAME, called as NAME(table, embedder, item_vectors)")
 
 
@@ -112,11 +153,11 @@ class OwnRewardConfig:
 class GuardConfig:
     """Penalties that keep profiles honest. Each is subtracted, weight times a share between 0 and 1."""
 
-    repetition: float = setting(0.0, "weight of the share of repeated trigrams")
-    copying: float = setting(0.0, "weight of the share of trigrams copied from titles in the history")
-    foreign_title: float = setting(0.0, "weight of naming a catalogue title that is not in the history")
-    unfinished: float = setting(0.0, "weight of ending at the length limit without an end")
-    invented_person: float = setting(0.0, "weight of stating an age, sex, name or job")
+    repetition: float = setting(0.0, "weight of the share of repeated trigrams", at_least=0)
+    copying: float = setting(0.0, "weight of the share of trigrams copied from titles in the history", at_least=0)
+    foreign_title: float = setting(0.0, "weight of naming a catalogue title that is not in the history", at_least=0)
+    unfinished: float = setting(0.0, "weight of ending at the length limit without an end", at_least=0)
+    invented_person: float = setting(0.0, "weight of stating an age, sex, name or job", at_least=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +169,17 @@ class SftConfig:
         "what is imitated: composed (put together by rule from the history and what others took) or best-of-n (of the "
         "profiler's own candidates for a user the one with the highest rewards)",
     )
-    n_candidates: int = setting(8, "candidates per user where the best of them is imitated; sampled as in [train]")
-    n_users: int = setting(4000, "train users whose profiles are imitated")
-    n_epochs: int = setting(1, "passes over them")
-    batch_size: int = setting(32, "users in an optimiser step")
-    micro_batch_size: int = setting(8, "users that pass through the loss at once; bounds memory")
-    learning_rate: float = setting(5e-4, "peak learning rate; it falls as a cosine")
+    n_candidates: int = setting(
+        8, "candidates per user where the best of them is imitated; sampled as in [train]", at_least=2
+    )
+    n_users: int = setting(4000, "train users whose profiles are imitated", at_least=1)
+    n_epochs: int = setting(1, "passes over them", at_least=1)
+    batch_size: int = setting(32, "users in an optimiser step", at_least=1)
+    micro_batch_size: int = setting(8, "users that pass through the loss at once; bounds memory", at_least=1)
+    learning_rate: float = setting(5e-4, "peak learning rate; it falls as a cosine", above=0)
     dtype: str = setting("auto", "precision of the matrix products: float32, bfloat16, or auto (the faster)")
-    save_every: int = setting(50, "steps between checkpoints")
-    log_every: int = setting(5, "steps between rows of the log")
+    save_every: int = setting(50, "steps between checkpoints", at_least=1)
+    log_every: int = setting(5, "steps between rows of the log", at_least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +191,13 @@ class EmbedderTrainingConfig:
         "whose profiles: the profiler's, as it writes now, or composed (by rule from what was taken: many users, at no "
         "cost)",
     )
-    n_users: int = setting(2000, "train users whose profiles are taken for it, others in each round")
-    n_epochs: int = setting(1, "passes over them")
-    batch_size: int = setting(64, "pairs in a step; the other pairs are the negatives")
-    learning_rate: float = setting(2e-5, "peak learning rate; it rises over a tenth of the steps, then falls linearly")
-    temperature: float = setting(0.05, "temperature of the softmax, in units of cosine")
+    n_users: int = setting(2000, "train users whose profiles are taken for it, others in each round", at_least=2)
+    n_epochs: int = setting(1, "passes over them", at_least=1)
+    batch_size: int = setting(64, "pairs in a step; the other pairs are the negatives", at_least=2)
+    learning_rate: float = setting(
+        2e-5, "peak learning rate; it rises over a tenth of the steps, then falls linearly", above=0
+    )
+    temperature: float = setting(0.05, "temperature of the softmax, in units of cosine", above=0)
     item_to_profile: bool = setting(True, "also let each item find its profile, not only each profile its item")
 
 
@@ -161,30 +206,36 @@ class TrainConfig:
     """The stages of a training with LoRA, and GRPO."""
 
     stages: tuple[str, ...] = setting(("grpo",), "what is done in turn: sft and embedder (see there), grpo")
-    rounds: int = setting(1, "how often embedder and grpo are done in turn; n_steps is the length of one round")
-    seed: int = setting(0, "the seed from which all others derive")
-    n_steps: int = setting(100, "optimiser steps")
-    users_per_step: int = setting(8, "users (prompts) in a step")
-    group_size: int = setting(8, "candidate profiles per user (G)")
-    users_per_micro_batch: int = setting(2, "users whose candidates pass through the loss at once; bounds memory")
-    learning_rate: float = setting(1e-4, "peak learning rate of the adapter")
-    warmup_steps: int = setting(5, "steps over which the learning rate rises")
+    rounds: int = setting(
+        1, "how often embedder and grpo are done in turn; n_steps is the length of one round", at_least=1
+    )
+    seed: int = setting(0, "the seed from which all others derive", at_least=0, at_most=MAX_SEED)
+    n_steps: int = setting(100, "optimiser steps", at_least=1)
+    users_per_step: int = setting(8, "users (prompts) in a step", at_least=1)
+    group_size: int = setting(8, "candidate profiles per user (G)", at_least=2)
+    users_per_micro_batch: int = setting(
+        2, "users whose candidates pass through the loss at once; bounds memory", at_least=1
+    )
+    learning_rate: float = setting(1e-4, "peak learning rate of the adapter", above=0)
+    warmup_steps: int = setting(5, "steps over which the learning rate rises", at_least=0)
     schedule: str = setting("constant_with_warmup", "learning-rate schedule, by Transformers' name")
-    temperature: float = setting(1.0, "sampling temperature of the candidates")
-    top_p: float = setting(1.0, "nucleus of the candidates")
-    kl: float = setting(0.0, "weight of the KL divergence to the base model (TRL's beta)")
-    lora_rank: int = setting(16, "rank of the adapter")
-    lora_alpha: int = setting(32, "scale of the adapter is alpha divided by rank")
+    temperature: float = setting(1.0, "sampling temperature of the candidates", above=0)
+    top_p: float = setting(1.0, "nucleus of the candidates", above=0, at_most=1)
+    kl: float = setting(0.0, "weight of the KL divergence to the base model (TRL's beta)", at_least=0)
+    lora_rank: int = setting(16, "rank of the adapter", at_least=1)
+    lora_alpha: int = setting(32, "scale of the adapter is alpha divided by rank", at_least=1)
     scale_rewards: str = setting("group", "divide advantages by the deviation of the group, the batch, or none")
     shared_prefix: bool = setting(True, "run each prompt once for its whole group")
     rollout_dtype: str = setting("auto", "precision of the copy that samples: float32, bfloat16, or auto (the faster)")
-    save_every: int = setting(10, "steps between checkpoints")
-    log_samples: int = setting(2, "sampled profiles written to the log each step")
+    save_every: int = setting(10, "steps between checkpoints", at_least=1)
+    log_samples: int = setting(2, "sampled profiles written to the log each step", at_least=0)
     on_fault: str = setting("stop", "a step that is not a number, or a collapse: stop, or skip its update")
-    max_skips: int = setting(5, "updates in a row that may be skipped; one more stops the run")
-    flat_steps: int = setting(10, "fault: steps in a row in which no group's rewards differ (0: off)")
-    runaway_length: float = setting(0.5, "fault: rise in the share of candidates cut off at the length limit (0: off)")
-    entropy_drop: float = setting(0.5, "fault: fall of the entropy within 20 steps, as a share (0: off)")
+    max_skips: int = setting(5, "updates in a row that may be skipped; one more stops the run", at_least=0)
+    flat_steps: int = setting(10, "fault: steps in a row in which no group's rewards differ (0: off)", at_least=0)
+    runaway_length: float = setting(
+        0.5, "fault: rise in the share of candidates cut off at the length limit (0: off)", at_least=0
+    )
+    entropy_drop: float = setting(0.5, "fault: fall of the entropy within 20 steps, as a share (0: off)", at_least=0)
 
     @property
     def total_steps(self) -> int:

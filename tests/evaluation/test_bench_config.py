@@ -40,6 +40,10 @@ from bluerec.evaluation.bench_systems import name_systems
         ({"profiles": [{"name": "blue", "path": "{user}.parquet"}]}, "may hold {data} and {protocol} only"),
         ({"externals": [{"name": "s", "data": "b", "path": "x"}]}, "external 's': no data set 'b'; choose from toy"),
         ({"seed": True}, "seed must be int"),
+        ({"seed": -1}, "seed=-1: use at least 0"),
+        ({"measured_users": 0}, "measured_users=0: use at least 1"),
+        ({"data": [{"name": "toy", "max_users": -5}]}, "data 'toy': max_users=-5: use at least 0"),
+        ({"profiles": [{"name": "blue", "path": "x", "max_users": 0}]}, "profiles 'blue': max_users=0: use at least 1"),
     ],
 )
 def test_faults_are_named(change: dict, message: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bluerec.config import ProfilerConfig
 from bluerec.data.any_history import read_history
-from bluerec.errors import DataError
+from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.embedders import HashingEmbedder
 from bluerec.profiling.profiler import Profiler
 from bluerec.types import Prompt
@@ -65,6 +65,11 @@ def test_times_and_missing_values() -> None:
 def test_what_is_no_history_is_refused(rows) -> None:
     with pytest.raises(DataError):
         read_history(rows)
+
+
+def test_settings_given_in_python_have_the_same_ranges() -> None:
+    with pytest.raises(ConfigError, match=r"profiler\.max_events=-3: use at least 1"):
+        Profiler.load(config=ProfilerConfig(max_events=-3), offline=True)
 
 
 def test_importing_the_package_is_light() -> None:

@@ -39,7 +39,7 @@ def index_command(
         str, typer.Option("--embedder", help="Embedded name, folder or hub name; a store keeps to one.")
     ] = "all-MiniLM-L6-v2",
     instruction: Annotated[str, typer.Option("--instruction", help="Put before profiles by such an embedder.")] = "",
-    max_users: Annotated[int | None, typer.Option("--max-users", help="A seeded sample of the users.")] = None,
+    max_users: Annotated[int | None, typer.Option("--max-users", min=1, help="A seeded sample of the users.")] = None,
     only_profiled: Annotated[
         bool, typer.Option("--only-profiled", help="Only users of the profile table, not everybody.")
     ] = False,

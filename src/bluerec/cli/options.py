@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bluerec.sections import MAX_SEED
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Never download a model or a file.")]
 SetOption = Annotated[
@@ -16,7 +18,10 @@ SetOption = Annotated[
         help="Override a setting (docs/config.md), e.g. embedder.model=NAME; may be repeated.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="The seed from which all randomness of this command derives.")]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", min=0, max=MAX_SEED, help="The seed from which all randomness of this command derives."),
+]
 ExactUpToOption = Annotated[
     int,
     typer.Option(

@@ -39,7 +39,7 @@ def selftest_command(
         float | None,
         typer.Option("--minutes", min=0, help="End each suite after so long; its counts say what was done."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The seed of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The seed of everything that is drawn.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Kill, fill, damage, deceive: each suite tries to break one promise, and must find a fault that is planted.

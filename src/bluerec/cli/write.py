@@ -37,7 +37,7 @@ def write_command(
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="train, validation, test (or several: a,b), all.")] = "test",
-    max_users: Annotated[int | None, typer.Option("--max-users", help="A seeded sample of the split.")] = None,
+    max_users: Annotated[int | None, typer.Option("--max-users", min=1, help="A seeded sample of the split.")] = None,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="leave-one-out or global-time. [default: the recipe's]")
     ] = None,

@@ -179,10 +179,23 @@ def _check(config: BenchConfig, where: str) -> None:
         repeated = [entry for entry in names if names.count(entry) > 1]
         if repeated:
             raise ConfigError(f"{where}: two of {what} are called {repeated[0]!r}")
+    _check_counts(config, where)
     _check_profiles(config, where)
     known_data = [data.name for data in config.data]
     for external in config.externals:
         _check_known(external.data, known_data, f"{where}: external {external.name!r}")
+
+
+def _check_counts(config: BenchConfig, where: str) -> None:
+    least = [("seed", config.seed, 0), ("measured_users", config.measured_users, 1)]
+    least += [(f"data {data.name!r}: max_users", data.max_users, 0) for data in config.data]
+    for profiles in config.profiles:
+        its = f"profiles {profiles.name!r}:"
+        least += [(f"{its} max_users", profiles.max_users, 1), (f"{its} seed", profiles.seed, 0)]
+        least.append((f"{its} validation_users", profiles.validation_users, 0))
+    for what, value, at_least in least:
+        if value < at_least:
+            raise ConfigError(f"{where}: {what}={value}: use at least {at_least}")
 
 
 def _check_profiles(config: BenchConfig, where: str) -> None:

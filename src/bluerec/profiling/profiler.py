@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bluerec.config import EmbedderConfig, ProfilerConfig
+from bluerec.config import Config, EmbedderConfig, ProfilerConfig
 from bluerec.data.any_history import read_history
 from bluerec.data.instructions import is_instruction
 from bluerec.profiling.embedders import load_embedder, render_item_text
@@ -69,13 +69,14 @@ class Profiler:
 
         Without names these are the embedded profiler and the shipped adapter, if there is one; without a `config` it is
         asked as the adapter was in training. `embedder` finds the evidence, by default the embedded one. Raises
-        `ModelError` if something cannot be loaded.
+        `ModelError` if something cannot be loaded, `ConfigError` for a setting out of its range.
         """
         if config is None:
             settings = load_writing_config(None, (), model=model, adapter=adapter).profiler
         else:
             settings = replace(config, model=model or config.model)
             settings = replace(settings, adapter=choose_adapter(adapter, settings.model))
+            Config(profiler=settings)  # refuses numbers without sense, as in a recipe
         loaded = load_profiler(settings.model, adapter=settings.adapter, offline=offline)
         found = embedder or load_embedder(EmbedderConfig(), cache=False, offline=offline)
         return cls(LocalWriter(loaded, settings), settings, loaded.count_tokens, found)
