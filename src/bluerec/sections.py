@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+TEMPLATE_NAMES = ("interests", "open")
 STAGES = ("sft", "embedder", "grpo")
 SFT_SOURCES = ("composed", "best-of-n")
 EMBEDDER_SOURCES = ("profiler", "composed")

@@ -153,6 +153,7 @@ def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, t
         (("--out", "r", "--set", "train.n_step=1"), "did you mean n_steps?"),
         (("--out", "r", "--set", "embedding_reward.weight=0", "--set", "choice_reward.weight=0"), "sum to nothing"),
         (("--out", "r", "--set", "guards.no_such=1"), "unknown setting guards.no_such"),
+        (("--out", "r", "--set", "profiler.template=nope"), "unknown template 'nope'"),
         (("--out", "r", "--config", "nowhere.toml"), "cannot be read"),
         ((), "either --out RUN"),
         (("--resume", "nowhere"), "no such file"),
@@ -228,6 +229,7 @@ def test_a_run_that_goes_on_can_be_reported_and_resumed(bluerec, world, profiler
         (("--protocol", "by-luck"), "unknown split protocol"),
         (("--set", "profiler.template=epic", "--adapter", "none"), "unknown template 'epic'"),
         (("--out", "/proc/nowhere/p.parquet"), "/proc/nowhere"),
+        (("--endpoint", "http://127.0.0.1:9/v1", "--profiler", "m"), "is the server running?"),
         (("--out", "p.txt"), "p.txt: profiles are written as .parquet"),
     ],
 )
@@ -236,6 +238,7 @@ def test_faults_of_write(bluerec, world, profiler, tmp_path: Path, monkeypatch, 
     code, printed, errors = bluerec("write", world, "--profiler", profiler, "--max-users", "2", *QUICK, *arguments)
     assert (code, printed) == (2, "")
     assert expected in one_line(errors)
+    assert not list(tmp_path.iterdir())  # nothing that would be in the way of the corrected command
 
 
 def test_an_adapter_of_another_model_is_refused(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:

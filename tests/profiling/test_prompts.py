@@ -14,6 +14,7 @@ from bluerec.data.instructions import is_instruction
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError
 from bluerec.profiling.prompts import TEMPLATES, close_profile, encode_prompt, join_profile, render_prompt
+from bluerec.sections import TEMPLATE_NAMES
 from bluerec.types import Event, History, Interaction, Item
 
 ATTACKS = (
@@ -81,6 +82,7 @@ def test_one_event_beyond_the_budget_is_cut_not_lost() -> None:
 
 
 def test_unknown_templates_name_the_known() -> None:
+    assert tuple(TEMPLATES) == TEMPLATE_NAMES
     with pytest.raises(ConfigError, match="interests"):
         render_prompt(make_history(["a"]), ProfilerConfig(template="nope"), count_words)
 

@@ -19,6 +19,7 @@ from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.models import load_profiler
 from bluerec.profiling.prompt_settings import load_writing_config
 from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, write_profiles
+from bluerec.runs import check_writable
 from bluerec.types import ProfileWriter
 
 # What others write may cost money: a kill loses no more than this.
@@ -56,6 +57,7 @@ def write_command(
     table = examples.select(split, max_users=max_users)
     if not len(table):
         raise DataError(f"{directory}: no user in split {split!r}; choose another --split")
+    check_writable(out)
     if endpoint is None:
         chosen = _load(settings.profiler, seed=seed, offline=offline)
     else:

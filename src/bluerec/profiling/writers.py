@@ -20,7 +20,7 @@ from bluerec.profiling.histories import write_histories
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.precision import choose_dtype, name_dtype
 from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile
-from bluerec.runs import read_json, write_json
+from bluerec.runs import check_writable, read_json, write_json
 from bluerec.types import Profile, ProfileWriter, Prompt
 
 BATCH_SIZE = 64
@@ -116,6 +116,7 @@ def write_profiles(
     """
     out = Path(out)
     check_out(out)
+    check_writable(out)
     parts = _Parts(out, _describe(table, writer, config))
     done = parts.load()
     written = set(done["example_id"].to_list())
@@ -150,23 +151,33 @@ class _Parts:
 
     def __init__(self, out: Path, identity: dict[str, Any]) -> None:
         self._folder = out.with_name(out.name + _PARTS_SUFFIX)
-        marker = self._folder / "settings.json"
-        if not marker.exists():
-            write_json(marker, identity)
-            return
-        begun = read_json(marker, "folder of unfinished profiles")
-        differing = [key for key in identity if begun.get(key) != identity[key]]
+        self._marker = self._folder / "settings.json"
+        self._identity = identity
+        self._is_begun()  # refuses parts of other settings before anything is written
+
+    def _is_begun(self) -> bool:
+        """Whether there are finished parts. Raises `ConfigError` if they are of other settings.
+
+        A folder without any holds nothing to go on with: what was asked first may have been a mistake.
+        """
+        if not any(self._folder.glob("part-*.parquet")):
+            return False
+        begun = read_json(self._marker, "folder of unfinished profiles")
+        differing = [key for key in self._identity if begun.get(key) != self._identity[key]]
         if differing:
             raise ConfigError(
                 f"{self._folder}: unfinished profiles of other settings ({', '.join(differing)} differ); "
                 "repeat the former command, delete the folder, or choose another --out"
             )
+        return True
 
     def load(self) -> pl.DataFrame:
         tables = [load_profiles(path) for path in sorted(self._folder.glob("part-*.parquet"))]
         return pl.concat(tables) if tables else pl.DataFrame(schema=PROFILES_SCHEMA)
 
     def save(self, table: pl.DataFrame) -> None:
+        if not self._is_begun():  # asked again: another process may have begun meanwhile
+            write_json(self._marker, self._identity)
         name = hashlib.blake2b("".join(table["example_id"].to_list()).encode(), digest_size=8).hexdigest()
         save_profiles(table, self._folder / f"part-{name}.parquet")
 
