@@ -104,7 +104,7 @@ class Prompt:
     `messages` are chat messages, `prefill` the first words of the answer that are given to the model,
     `template` the name of the wording, `n_omitted` the number of events that are not in it: the oldest, which did not
     fit, and those with a title that is an instruction; `n_withheld` the number of events of which such a title, review
-    or category was left out.
+    or category was left out; `n_cut` the number of events that the token budget alone left out.
     """
 
     messages: tuple[Message, ...]
@@ -113,6 +113,7 @@ class Prompt:
     n_events: int
     n_omitted: int
     n_withheld: int = 0
+    n_cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)

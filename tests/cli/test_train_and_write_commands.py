@@ -61,9 +61,14 @@ def test_from_training_to_profiles(bluerec, world: Path, profiler: Path, tmp_pat
     assert again == 0
     assert "whole already" in said
 
-    write = ("write", world, "--profiler", profiler, *QUICK, "--max-users", "3", "--out", out)
-    code, printed, _ = bluerec(*write, "--adapter", run)
+    write = ("write", world, "--profiler", profiler, "--max-users", "3", "--out", out)
+    code, printed, said = bluerec(*write, "--adapter", run, "--set", "profiler.max_new_tokens=5")
     assert code == 0
+    assert (
+        "profiler: template = interests, max_events = 2, max_prompt_tokens = 700, max_new_tokens = 5, "
+        "temperature = 0.0, dtype = float32; template, max_events, max_prompt_tokens, max_new_tokens as its adapter "
+        "was trained, where neither --set nor --config says"
+    ) in said
     table = load_profiles(out)
     assert table.height == 3
     assert table["writer"][0].startswith("tiny+run-")

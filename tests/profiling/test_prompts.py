@@ -66,6 +66,7 @@ def test_the_oldest_events_are_dropped_first() -> None:
     fixed = count_words(" ".join(vars_of(TEMPLATES["interests"])))
     tight = render_prompt(history, ProfilerConfig(max_prompt_tokens=fixed + 2 * 3), count_words)
     assert (tight.n_events, tight.n_omitted) == (3, 27)  # "- titleN" has two words
+    assert (prompt.n_cut, tight.n_cut) == (0, 12 - 3)  # of the twelve that were asked for
     assert "- title29" in tight.messages[1]["content"]
 
 

@@ -164,6 +164,24 @@ def test_who_comes_second_with_other_settings_is_refused_at_its_first_part(table
         write_profiles(table, Overtaken(), ProfilerConfig(), count_words, out, per_part=10)
 
 
+def test_how_many_prompts_the_budget_cut_is_told_once(table, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def write(name: str, budget: int) -> pl.DataFrame:
+        config = ProfilerConfig(max_events=4, max_prompt_tokens=budget)
+        return write_profiles(
+            table, EchoWriter(), config, count_words, tmp_path / name, per_part=10, announce=told.append
+        )
+
+    asked = write("whole.parquet", 10_000)["n_events"]
+    assert not told
+    n_cut = (write("cut.parquet", 90)["n_events"] < asked).sum()
+    assert 0 < n_cut < len(table)
+    (line,) = told
+    assert line.startswith(f"{n_cut} of {len(table)} prompts have fewer events than profiler.max_events=4 asks for")
+    assert "profiler.max_prompt_tokens=90" in line
+
+
 def test_a_writer_that_loses_texts_is_refused(table, tmp_path: Path) -> None:
     class Losing(EchoWriter):
         def write(self, prompts):

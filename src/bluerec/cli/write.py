@@ -17,8 +17,8 @@ from bluerec.data.histories import split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.models import load_profiler
-from bluerec.profiling.prompt_settings import load_writing_config
-from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, write_profiles
+from bluerec.profiling.prompt_settings import load_prompt_settings, load_writing_config
+from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, describe_settings, write_profiles
 from bluerec.runs import check_writable
 from bluerec.types import ProfileWriter
 
@@ -64,10 +64,11 @@ def write_command(
         writer, count_tokens = open_endpoint(endpoint, settings.profiler)
         chosen = _Chosen(writer, count_tokens, writer.name, _PER_PART_ELSEWHERE, is_rough=True)
     console.say(f"writing {len(table)} profiles with {chosen.label}")
+    _tell_settings(settings.profiler)
     with console.progress("writing profiles") as progress:
         profiles = write_profiles(
             table, chosen.writer, settings.profiler, chosen.count_tokens, out, per_part=chosen.per_part,
-            is_rough=chosen.is_rough, progress=progress,
+            is_rough=chosen.is_rough, progress=progress, announce=console.say,
         )  # fmt: skip
     if as_json:
         console.print_json({"profiles": str(out), "n_profiles": profiles.height, "writer": chosen.label})
@@ -75,6 +76,14 @@ def write_command(
     for user_id, text in profiles.head(3).select("user_id", "text").iter_rows():
         console.print_result(f"{user_id}: {text}")
     console.print_result(f"{out}: {profiles.height} profiles; evaluate: bluerec evaluate {directory} --profiles {out}")
+
+
+def _tell_settings(config: ProfilerConfig) -> None:
+    """Say what is in force: where an adapter brings its own settings, these are not the defaults of docs/config.md."""
+    values = ", ".join(f"{name} = {value}" for name, value in describe_settings(config).items())
+    own = load_prompt_settings(config.adapter)
+    source = f"; {', '.join(own)} as its adapter was trained, where neither --set nor --config says" if own else ""
+    console.say(f"profiler: {values}{source}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,15 @@ def render_prompt(
         {"role": "system", "content": template.system},
         {"role": "user", "content": content},
     )
-    n_withheld = sum(is_withheld for _, is_withheld in rendered)
-    return Prompt(messages, template.prefill, config.template, len(kept), len(history.events) - len(kept), n_withheld)
+    return Prompt(
+        messages,
+        template.prefill,
+        config.template,
+        n_events=len(kept),
+        n_omitted=len(history.events) - len(kept),
+        n_withheld=sum(is_withheld for _, is_withheld in rendered),
+        n_cut=len(lines) - len(kept),
+    )
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Any) -> list[int]:

@@ -107,11 +107,13 @@ def write_profiles(
     per_part: int = PROFILES_PER_PART,
     is_rough: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Write one profile per example and save them as `out`.
 
     Finished parts of `per_part` profiles are kept beside it in `OUT.parts` until all are there: the same call after a
-    kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. Raises `ConfigError` if `out`
+    kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. `announce` is told
+    at the end of how many prompts the token budget left events out. Raises `ConfigError` if `out`
     exists, has an ending that is not read again, or its parts were begun with other settings.
     """
     out = Path(out)
@@ -121,11 +123,14 @@ def write_profiles(
     done = parts.load()
     written = set(done["example_id"].to_list())
     wanted = [row for row, example_id in enumerate(table.example_ids) if example_id not in written]
+    n_cut = 0
     for start in range(0, len(wanted), per_part):
         if progress:
             progress(len(written) + start, len(table))
         rows = wanted[start : start + per_part]
-        parts.save(_write_rows(table, rows, writer, config, count_tokens, is_rough=is_rough))
+        profiles, n_cut_here = _write_rows(table, rows, writer, config, count_tokens, is_rough=is_rough)
+        parts.save(profiles)
+        n_cut += n_cut_here
     everything = parts.load()
     order = pl.DataFrame({"example_id": table.example_ids})
     result = order.join(everything, on="example_id", how="left", maintain_order="left").select(PROFILES_SCHEMA.names())
@@ -133,6 +138,11 @@ def write_profiles(
     parts.remove()
     if progress:
         progress(len(table), len(table))
+    if n_cut and announce:
+        announce(
+            f"{n_cut:,} of {len(wanted):,} prompts have fewer events than profiler.max_events={config.max_events} asks "
+            f"for: more do not fit profiler.max_prompt_tokens={config.max_prompt_tokens}; --set raises it"
+        )
     return result
 
 
@@ -193,12 +203,13 @@ def _write_rows(
     count_tokens: Callable[[str], int],
     *,
     is_rough: bool,
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, int]:
+    """The profiles of some rows, and the number of their prompts that the token budget cut."""
     chosen = table.take(pl.Series(rows, dtype=pl.Int64).to_numpy())
     examples = list(chosen.examples(last=config.max_events))
     written = write_histories(writer, [example.history for example in examples], config, count_tokens)
     n_events = (chosen.history_stop - chosen.history_start).tolist()
-    return pl.DataFrame(
+    profiles = pl.DataFrame(
         [
             {
                 **_profile_columns(
@@ -214,6 +225,7 @@ def _write_rows(
         ],
         schema=PROFILES_SCHEMA,
     )
+    return profiles, sum(one.prompt.n_cut > 0 for one in written)
 
 
 def _profile_columns(profile: Profile) -> dict[str, Any]:
