@@ -11,7 +11,9 @@ import tiny_models
 from fake_endpoint import complete, serve
 
 from bluerec.cli import main
+from bluerec.data.histories import split_examples
 from bluerec.data.profiles import load_profiles
+from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world, save_world
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
@@ -141,6 +143,23 @@ def test_a_table_of_any_kind_is_evaluated_as_the_command_says(bluerec, world: Pa
         )
         code, _, errors = bluerec(*evaluate, *settings)
         assert code == 0, errors
+
+
+def test_how_many_users_get_a_profile_is_told_at_the_start(bluerec, world: Path, profiler, tmp_path: Path) -> None:
+    users = split_examples(load_dataset(world))
+    n_test, n_all = len(users.select("test")), len(users.select("all"))
+    assert 2 < n_test < n_all == users.dataset.n_users == 60
+    for number, (arguments, expected) in enumerate(
+        [
+            ((), f"{n_test} of 60 users (split test); --split all for everybody"),
+            (("--max-users", 2), f"2 of 60 users (a sample of split test, which has {n_test})"),
+            (("--split", "all"), "60 of 60 users (split all)"),
+        ]
+    ):
+        write = ("write", world, "--profiler", profiler, "--set", "profiler.max_new_tokens=1", *arguments)
+        code, printed, said = bluerec(*write, "--out", tmp_path / f"{number}.parquet", "--json")
+        assert (code, said.splitlines()[0]) == (0, expected)
+        assert set(json.loads(printed)) == {"profiles", "n_profiles", "writer"}
 
 
 def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:

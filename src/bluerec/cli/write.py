@@ -13,7 +13,7 @@ from bluerec.cli import console
 from bluerec.cli.generators import EndpointOption, open_endpoint
 from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
 from bluerec.config import Config, ProfilerConfig, load_config
-from bluerec.data.histories import split_examples
+from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.models import load_profiler
@@ -54,10 +54,12 @@ def write_command(
     settings = _settle(config, overrides or (), profiler, adapter, endpoint)
     data = settings.data
     examples = split_examples(load_dataset(directory), protocol or data.protocol, seed=data.split_seed)
-    table = examples.select(split, max_users=max_users)
+    in_split = examples.select(split)
+    table = in_split.select("all", max_users=max_users)
     if not len(table):
         raise DataError(f"{directory}: no user in split {split!r}; choose another --split")
     check_writable(out)
+    _tell_whom(table, in_split, split)
     if endpoint is None:
         chosen = _load(settings.profiler, seed=seed, offline=offline)
     else:
@@ -76,6 +78,18 @@ def write_command(
     for user_id, text in profiles.head(3).select("user_id", "text").iter_rows():
         console.print_result(f"{user_id}: {text}")
     console.print_result(f"{out}: {profiles.height} profiles; evaluate: bluerec evaluate {directory} --profiles {out}")
+
+
+def _tell_whom(table: ExampleTable, in_split: ExampleTable, split: str) -> None:
+    """Say how many of the users get a profile, and how everybody does: the default is one split, for measuring."""
+    n_users = len(set(table.user_rows.tolist()))
+    if len(table) < len(in_split):
+        which = f"(a sample of split {split}, which has {len(in_split):,})"
+    elif split != "all":
+        which = f"(split {split}); --split all for everybody"
+    else:
+        which = "(split all)" if n_users == table.dataset.n_users else "(split all); the others have no history yet"
+    console.say(f"{n_users:,} of {table.dataset.n_users:,} users {which}")
 
 
 def _tell_settings(config: ProfilerConfig) -> None:
