@@ -15,6 +15,7 @@ from bluerec.data.histories import split_examples
 from bluerec.data.profiles import load_profiles
 from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world, save_world
+from bluerec.profiling.prompt_settings import save_trained_on
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
 
@@ -64,8 +65,10 @@ def test_from_training_to_profiles(bluerec, world: Path, profiler: Path, tmp_pat
     assert "whole already" in said
 
     write = ("write", world, "--profiler", profiler, "--max-users", "3", "--out", out)
+    save_trained_on("toys", run / "adapter")
     code, printed, said = bluerec(*write, "--adapter", run, "--set", "profiler.max_new_tokens=5")
     assert code == 0
+    assert f"the {run} adapter was trained on toys" in said
     assert (
         "profiler: template = interests, max_events = 2, max_prompt_tokens = 700, max_new_tokens = 5, "
         "temperature = 0.0, dtype = float32; template, max_events, max_prompt_tokens, max_new_tokens as its adapter "

@@ -17,7 +17,7 @@ from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.models import load_profiler
-from bluerec.profiling.prompt_settings import load_prompt_settings, load_writing_config
+from bluerec.profiling.prompt_settings import load_prompt_settings, load_trained_on, load_writing_config
 from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, describe_settings, write_profiles
 from bluerec.runs import check_writable
 from bluerec.types import ProfileWriter
@@ -98,6 +98,12 @@ def _tell_settings(config: ProfilerConfig) -> None:
     own = load_prompt_settings(config.adapter)
     source = f"; {', '.join(own)} as its adapter was trained, where neither --set nor --config says" if own else ""
     console.say(f"profiler: {values}{source}")
+    trained_on = load_trained_on(config.adapter)
+    if trained_on:
+        console.say(
+            f"the {config.adapter} adapter was trained on {trained_on}: its profiles of other things may have words of "
+            "that; --adapter none writes without it, bluerec train makes one of your own"
+        )
 
 
 @dataclass(frozen=True, slots=True)
