@@ -1,6 +1,7 @@
 """`bluerec train` and `bluerec write` with a tiny model: the path between them, and each fault in one line."""
 
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -163,6 +164,19 @@ def test_how_many_users_get_a_profile_is_told_at_the_start(bluerec, world: Path,
         code, printed, said = bluerec(*write, "--out", tmp_path / f"{number}.parquet", "--json")
         assert (code, said.splitlines()[0]) == (0, expected)
         assert set(json.loads(printed)) == {"profiles", "n_profiles", "writer"}
+
+
+def test_the_next_command_measures_what_was_written(bluerec, world: Path, profiler, tmp_path: Path) -> None:
+    out = tmp_path / "my profiles.parquet"
+    choice = ("--protocol", "global-time", "--split", "validation", "--set", "data.split_seed=3")
+    write = ("write", world, "--profiler", profiler, "--set", "profiler.max_new_tokens=1", "--max-users", 3)
+    code, printed, errors = bluerec(*write, "--out", out, *choice)
+    assert code == 0, errors
+    evaluate = shlex.split(printed.splitlines()[-1].partition("evaluate: bluerec ")[2])
+    assert evaluate == ["evaluate", str(world), "--profiles", str(out), *choice]
+    settings = ("--set", "embedder.model=hashing", "--pools", "5", "--rankers", "profile")
+    code, _, errors = bluerec(*evaluate, *settings, "--out", tmp_path / "r.json")
+    assert code == 0, errors
 
 
 def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from bluerec.config import Config, ProfilerConfig, load_config
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
+from bluerec.evaluation.profile_sets import name_choice
 from bluerec.profiling.models import load_profiler
 from bluerec.profiling.prompt_settings import load_prompt_settings, load_trained_on, load_writing_config
 from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, describe_settings, write_profiles
@@ -77,7 +79,11 @@ def write_command(
         return
     for user_id, text in profiles.head(3).select("user_id", "text").iter_rows():
         console.print_result(f"{user_id}: {text}")
-    console.print_result(f"{out}: {profiles.height} profiles; evaluate: bluerec evaluate {directory} --profiles {out}")
+    seeded = f" --set data.split_seed={data.split_seed}" if data.split_seed else ""
+    console.print_result(
+        f"{out}: {profiles.height} profiles; evaluate: bluerec evaluate {shlex.quote(str(directory))} "
+        f"--profiles {shlex.quote(str(out))}{name_choice(table.protocol, split)}{seeded}"
+    )
 
 
 def _tell_whom(table: ExampleTable, in_split: ExampleTable, split: str) -> None:

@@ -21,7 +21,7 @@ from bluerec.evaluation.lineup import (
     choose_pairs,
     needs_vectors,
 )
-from bluerec.evaluation.profile_sets import ProfileSet
+from bluerec.evaluation.profile_sets import DEFAULT_SPLIT, ProfileSet, suggest_writing
 from bluerec.evaluation.protocol import Progress, Ranking, digest_examples, rank_targets
 from bluerec.evaluation.results import PairedRow, ResultRow, Results
 from bluerec.runs import describe_environment
@@ -33,7 +33,7 @@ class EvaluationPlan:
 
     pools: tuple[str, ...]
     rankers: tuple[str, ...]
-    split: str = "test"
+    split: str = DEFAULT_SPLIT
     max_users: int | None = None
     mask_seen: bool = True
     seed: int = 0
@@ -98,7 +98,7 @@ def select_examples(
         )
         raise DataError(
             f"{table.dataset.folder or 'data'}: no example in split {plan.split!r}{sets}; choose another --split, "
-            "or write profiles for it: bluerec write --split"
+            f"or write profiles for it: {suggest_writing(table, plan.split)}"
         )
     n_lacking = len(table) - int(covered.sum())
     if n_lacking:
