@@ -163,8 +163,8 @@ def load_sentence_transformer(
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "models") from error
     hide_library_bars()
-    if not source.is_local:
-        announce_download(source.location, announce)
+    if not source.is_local and not offline:
+        offline = not announce_download(source.location, announce)
     try:
         model = SentenceTransformer(
             source.location,
