@@ -103,8 +103,9 @@ class Prompt:
 
     `messages` are chat messages, `prefill` the first words of the answer that are given to the model,
     `template` the name of the wording, `n_omitted` the number of events that are not in it: the oldest, which did not
-    fit, and those with a title that is an instruction; `n_withheld` the number of events of which such a title, review
-    or category was left out; `n_cut` the number of events that the token budget alone left out.
+    fit, those with a title that is an instruction, and those without anything to name them; `n_withheld` the number of
+    events of which such a title, review or category was left out; `n_cut` the number of events that the token budget
+    alone left out.
     """
 
     messages: tuple[Message, ...]
