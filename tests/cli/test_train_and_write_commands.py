@@ -72,8 +72,7 @@ def test_from_training_to_profiles(bluerec, world: Path, profiler: Path, tmp_pat
     assert f"the {run} adapter was trained on toys" in said
     assert (
         "profiler: template = interests, max_events = 2, max_prompt_tokens = 700, max_new_tokens = 5, "
-        "temperature = 0.0, dtype = float32; template, max_events, max_prompt_tokens, max_new_tokens as its adapter "
-        "was trained, where neither --set nor --config says"
+        "temperature = 0.0, dtype = float32; as the adapter was trained: template, max_events, max_prompt_tokens\n"
     ) in said
     table = load_profiles(out)
     assert table.height == 3

@@ -101,8 +101,8 @@ def _tell_whom(table: ExampleTable, in_split: ExampleTable, split: str) -> None:
 def _tell_settings(config: ProfilerConfig) -> None:
     """Say what is in force: where an adapter brings its own settings, these are not the defaults of docs/config.md."""
     values = ", ".join(f"{name} = {value}" for name, value in describe_settings(config).items())
-    own = load_prompt_settings(config.adapter)
-    source = f"; {', '.join(own)} as its adapter was trained, where neither --set nor --config says" if own else ""
+    own = [name for name, value in load_prompt_settings(config.adapter).items() if getattr(config, name) == value]
+    source = f"; as the adapter was trained: {', '.join(own)}" if own else ""
     console.say(f"profiler: {values}{source}")
     trained_on = load_trained_on(config.adapter)
     if trained_on:
