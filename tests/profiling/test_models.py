@@ -218,6 +218,9 @@ def test_a_missing_library_names_the_extra(base_folder: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"transformers is not installed; run: pip install 'bluerec\[models\]'"):
         load_profiler(str(base_folder))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match=r"huggingface_hub is not installed; run: pip install"):
+        load_profiler("owner/name")
 
 
 def test_a_download_is_announced_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,10 +274,12 @@ def announce_download(hub_name: str, announce: Callable[[str], None] | None) -> 
     False where the hub does not answer and its cache has the model. Raises `ModelError` at once where it has not: the
     libraries would try for a minute and talk of it.
     """
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
+    except ImportError as error:
+        raise MissingExtraError(error.name or "huggingface_hub", "models") from error
     is_cached = _in_hub_cache(hub_name)
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
-
     try:
         info = HfApi().model_info(hub_name, files_metadata=True, timeout=_HUB_SECONDS)
     except RepositoryNotFoundError as error:

@@ -85,9 +85,8 @@ def render_prompt(
 
     An item without a title is shown by its brand or category, and one without these only where no other is named: a
     model writes "untitled item" like any other name. `withhold` says which titles, reviews and categories no model
-    shall read. The budget counts the text of the
-    messages and the prefill; a chat format adds some ten tokens of its own.
-    Raises `ConfigError` for an unknown template or a budget that the wording alone exceeds.
+    shall read. The budget counts the text of the messages and the prefill; a chat format adds some ten tokens of its
+    own. Raises `ConfigError` for an unknown template or a budget that the wording alone exceeds.
     """
     template = find_template(config.template)
     shown = leave_out_unnamed(history.events[-config.max_events :])
