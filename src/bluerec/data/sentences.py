@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bluerec.data.wishes import split_wishes
 
@@ -26,3 +27,9 @@ def split_sentences(text: str) -> list[str]:
     if len(parts) <= MAX_SENTENCES:
         return parts
     return [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]
+
+
+def join_sentences(sentences: Sequence[str]) -> str:
+    """One text that is cut into these sentences again: spaces between them, or lines where one has no end."""
+    joined = " ".join(sentences)
+    return joined if split_sentences(joined) == list(sentences) else "\n".join(sentences)

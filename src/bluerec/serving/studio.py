@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.staticfiles import StaticFiles
 
+from bluerec.data.sentences import join_sentences
 from bluerec.serving.access import (
     SESSION_COOKIE,
     SESSION_SECONDS,
@@ -295,11 +296,9 @@ def steer(
 
 
 def _take_out(recommender: ReasonedRecommender, text: str, place: int) -> str:
-    """The text without one of its sentences, cut into the others again: on lines of their own where a space would make
-    one of two. The only sentence stays."""
+    """The text without one of its sentences, cut into the others again. The only sentence stays."""
     kept = [sentence for at, sentence in enumerate(recommender.sentences(text)) if at != place]
-    joined = " ".join(kept)
-    return (joined if list(recommender.sentences(joined)) == kept else "\n".join(kept)) or text
+    return join_sentences(kept) or text
 
 
 @router.get("/users/{user_id}/versions/{before}/{after}")

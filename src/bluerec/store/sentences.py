@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bluerec.data.hidden_characters import strip_hidden
-from bluerec.data.sentences import MAX_SENTENCES, split_sentences
+from bluerec.data.sentences import MAX_SENTENCES, join_sentences, split_sentences
 
 __all__ = [
     "MAX_SENTENCES",
@@ -57,12 +57,6 @@ def merge_offer(current: Sequence[str], locked: Sequence[str], offered: Sequence
             merged += new
             placed = True
     return merged if placed else [*merged, *new]
-
-
-def join_sentences(sentences: Sequence[str]) -> str:
-    """One text that is cut into these sentences again: spaces between them, or lines where one has no end."""
-    joined = " ".join(sentences)
-    return joined if split_sentences(joined) == list(sentences) else "\n".join(sentences)
 
 
 def quote_title(title: str) -> str:
