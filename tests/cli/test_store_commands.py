@@ -161,10 +161,33 @@ def test_a_refresh_names_whom_it_could_not_write_for(
 def test_keys_are_made_listed_and_revoked(store: Path) -> None:
     made = run("key", store, "--scope", "user", "--user", "u0001")
     assert made["token"] not in (store / "keys.json").read_text()
-    assert run("key", store) == [{"key": made["key_id"], "scope": "user", "user": "u0001"}]
+    assert run("key", store) == [{"key_id": made["key_id"], "scope": "user", "user_id": "u0001"}]
     result = runner.invoke(app, ["key", str(store), "--revoke", made["key_id"]])
     assert result.exit_code == 0
     assert run("key", store) == []
+
+
+def test_keys_are_listed_of_everybody_and_of_one_user(store: Path) -> None:
+    def show(*arguments: str) -> tuple[str, str]:
+        result = runner.invoke(app, ["key", str(store), *arguments], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout, " ".join(result.stderr.split())
+
+    assert show() == ("", f"no keys in {store}; make one: bluerec key {store} --scope reader")
+    made = [run("key", store, "--scope", "user", "--user", user)["key_id"] for user in ("u1", "u2")]
+    reader = run("key", store, "--scope", "reader")
+    assert run("key", store, "--user", "u2") == [{"key_id": made[1], "scope": "user", "user_id": "u2"}]
+    assert run("key", store)[2] == {"key_id": reader["key_id"], "scope": "reader", "user_id": None}
+    assert reader["user_id"] is None
+    assert [key in show("--user", "u1")[0] for key in made] == [True, False]
+    assert show("--user", "u3") == (
+        "",
+        f"no keys of user 'u3' in {store}; make one: bluerec key {store} --scope user --user u3",
+    )
+    for more in (["--user", "u1"], ["--scope", "reader"]):
+        with pytest.raises(BluerecError, match="--revoke alone"):
+            runner.invoke(app, ["key", str(store), "--revoke", made[0], *more], catch_exceptions=False)
+    assert len(run("key", store)) == 3
 
 
 def test_a_key_of_an_unknown_user_is_made_with_a_note(store: Path) -> None:
