@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from bluerec.errors import DataError, StoreError
 from bluerec.profiling.prompts import count_withheld
@@ -52,6 +52,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         503: "Overloaded; try again.",
     }.items()
 }
+UNKNOWN_USER = "no such user; nothing is kept under this id"
+# What a receipt counts of what was removed.
+_REMOVED = ("versions_removed", "interactions_removed", "rows_removed")
 router = APIRouter(responses=ERRORS)
 K = Annotated[int, Query(ge=1, le=100, description="Length of the list.")]
 MaxPrice = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False, description="Only items up to this price.")]
@@ -68,6 +71,12 @@ def require_profile(service: Service, user_id: str) -> ProfileVersion:
     if profile is None:
         raise fail(404, "unknown-user", "no such user, or no profile yet; send a history or a profile first")
     return profile
+
+
+def is_known(service: Service, user_id: str) -> bool:
+    """Whether anything is kept under this id: a profile, a history, or a place in the queue."""
+    store = service.store
+    return store.profile(user_id) is not None or bool(store.history(user_id)) or bool(store.jobs(user_id))
 
 
 def save_text(service: Service, user_id: str, text: str) -> ProfileVersion:
@@ -93,8 +102,15 @@ def get_profile(service: ServiceOf, user_id: UserToRead) -> ProfileOut:
     return show_profile(user_id, profile, count_withheld(service.store.history(user_id)))
 
 
-@router.put("/users/{user_id}/profile", summary="Save a text as the user's profile")
-def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText) -> ProfileOut:
+@router.put(
+    "/users/{user_id}/profile",
+    summary="Save a text as the user's profile",
+    responses={201: {"model": ProfileOut, "description": "Nothing was kept under this id; the user is new."}},
+)
+def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText, response: Response) -> ProfileOut:
+    """Nobody needs a history to begin. Status 201 tells whoever mistyped an id that its user is new."""
+    if not is_known(service, user_id):
+        response.status_code = 201
     return show_profile(user_id, save_text(service, user_id, body.text))
 
 
@@ -107,15 +123,17 @@ def delete_profile(service: ServiceOf, user_id: UserToWrite) -> dict[str, Any]:
     """Answers with a receipt of what was searched and removed.
 
     Where the files were not searched afterwards, the user is deleted all the same: `texts_found` is null then, and
-    `search_failed` says why. So it is for a user who was deleted before: nobody knows their texts any more.
+    `search_failed` says why. 404 where nothing is kept under this id; what a deletion that failed has left behind is
+    removed before that is said.
     """
     return delete_everything(service, user_id)
 
 
 def delete_everything(service: Service, user_id: str) -> dict[str, Any]:
-    """Revoke the keys that open only this user, then remove the user from the store; the receipt.
+    """Revoke the keys that open only this user, then remove the user from the store; the receipt, or 404.
 
-    The keys go first: they name the user, and no file that is searched afterwards may.
+    The keys go first: they name the user, and no file that is searched afterwards may. The store is asked of whomever
+    it does not know, too: their rows may have gone in a deletion that failed afterwards, and it completes that.
     """
     n_revoked = service.keys.revoke_user(user_id)
     try:
@@ -123,8 +141,14 @@ def delete_everything(service: Service, user_id: str) -> dict[str, Any]:
     except StoreError as error:
         log("a user was not deleted completely", level=logging.ERROR, exception=type(error).__name__)
         raise fail(
-            503, "store", "the user's keys are revoked, but the store failed; delete again with a key of scope admin"
+            503,
+            "store",
+            "the user's keys are revoked, but the store failed; delete again with a key of scope admin, until it "
+            "answers 404: then nothing is kept",
         ) from error
+    removed = [receipt[name] for name in _REMOVED if name in receipt]
+    if removed and not any(removed) and not n_revoked and receipt.get("journal_emptied", True):
+        raise fail(404, "unknown-user", UNKNOWN_USER)
     return {**receipt, "keys_revoked": n_revoked}
 
 
@@ -218,7 +242,7 @@ def export_everything(service: Service, user_id: str) -> dict[str, Any]:
     """What is kept about a user, with a profile or without, or 404 where nothing is."""
     kept = dict(service.store.export_user(user_id))
     if not any(rows for name, rows in kept.items() if name != "user_id"):
-        raise fail(404, "unknown-user", "no such user; nothing is kept under this id")
+        raise fail(404, "unknown-user", UNKNOWN_USER)
     return kept
 
 
