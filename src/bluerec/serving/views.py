@@ -66,18 +66,35 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryView:
+    """The latest events of a history, latest first; `n_withheld` of them have a text that no writer reads."""
+
+    timeline: Timeline
+    events: Sequence[Event]
+    n_events: int
+    n_withheld: int
+
+
+@dataclass(frozen=True, slots=True)
 class UserPage:
     """Everything on the page of one user."""
 
     user_id: str
     profile: ProfileVersion
     reading: Reading
-    timeline: Timeline
-    events: Sequence[Event]
-    n_events: int
-    n_withheld: int
+    history: HistoryView
     versions: Sequence[tuple[ProfileVersion, Sequence[Piece]]]
     trained: tuple[ProfileVersion, ProfileVersion] | None
+    job: Job | None
+    max_characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarePage:
+    """The page of a user for whom no profile has been written yet."""
+
+    user_id: str
+    history: HistoryView
     job: Job | None
     max_characters: int
 
@@ -105,15 +122,28 @@ def build_user_page(service: Service, user_id: str, profile: ProfileVersion, dra
         user_id=user_id,
         profile=profile,
         reading=build_reading(service, user_id, profile, profile.text if draft is None else draft, events),
-        timeline=build_timeline(events[-N_ON_LINE:]),
-        events=events[::-1][:N_EVENTS],
-        n_events=len(events),
-        n_withheld=count_withheld(events),
+        history=_view_history(events),
         versions=_diff_versions(versions)[::-1],
         trained=find_training(versions),
         job=jobs[-1] if jobs else None,
         max_characters=service.limits.max_profile_characters,
     )
+
+
+def build_bare_page(service: Service, user_id: str) -> BarePage:
+    """The page of a user without a profile: what there is of them until then."""
+    jobs = service.store.jobs(user_id)
+    return BarePage(
+        user_id=user_id,
+        history=_view_history(list(service.store.history(user_id))),
+        job=jobs[-1] if jobs else None,
+        max_characters=service.limits.max_profile_characters,
+    )
+
+
+def _view_history(events: Sequence[Event]) -> HistoryView:
+    timeline = build_timeline(events[-N_ON_LINE:])
+    return HistoryView(timeline, events[::-1][:N_EVENTS], len(events), count_withheld(events))
 
 
 def build_reading(
