@@ -137,7 +137,7 @@ def test_more_and_not_this_are_edits_that_one_sees(visit: Visit, site: Site) -> 
 
 def test_what_is_kept_away_looks_the_same_with_a_script_and_without(site: Site, browser: Browser) -> None:
     title = next(event.item.title for event in site.store.history("u0004") if event.item.title.isascii())
-    draft = f"{title}. Nothing like {title}. No longer interested in horror. Xyzzy."
+    draft = f"{title}. Nothing like {title}. No longer interested in horror. Origami."
     drawn = []
     for has_script in (True, False):
         made = open_page(site, browser, java_script_enabled=has_script)
