@@ -20,6 +20,7 @@ from bluerec.serving import routes, studio
 from bluerec.serving.access import PrincipalOf, Service, Sessions, fail
 from bluerec.serving.keys import KeyRing
 from bluerec.serving.limits import Guard, Limits, RateLimiter
+from bluerec.serving.messages import describe_fault
 from bluerec.serving.metrics import Metrics, log
 from bluerec.serving.ports import ProfileStore, ReasonedRecommender
 from bluerec.serving.schemas import REQUEST_FIELDS
@@ -128,7 +129,8 @@ def _add_errors(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: Exception) -> Response:
         first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
         where = _name_place(request, first.get("loc", ()))
-        return answer(request, 422, "invalid", f"{where}: {first.get('type', 'invalid')}; see /openapi.json")
+        what = describe_fault(where, first.get("type", "invalid"), first.get("ctx", {}))
+        return answer(request, 422, "invalid", f"{where}: {what}; see /openapi.json")
 
     async def on_data(request: Request, error: Exception) -> Response:
         # What only the store can see: a text of characters that do not show, an item that has gone meanwhile.
