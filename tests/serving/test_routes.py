@@ -9,6 +9,7 @@ from store.stores import EMBEDDER, make_store
 from bluerec.errors import StoreError
 from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope
+from bluerec.serving.routes import find_parameters, router
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from serving.conftest import Served, headers_of
@@ -99,3 +100,29 @@ def test_a_text_of_somebody_new_is_told_from_one_of_somebody_known(served: Serve
             assert (answer.status_code, answer.json()["version"]) == (status, version)
     described = served.client.get("/openapi.json").json()["paths"]["/users/{user_id}/profile"]["put"]["responses"]
     assert described["200"]["content"] == described["201"]["content"]
+
+
+def test_a_parameter_that_nobody_knows_is_refused_like_an_unknown_field(served: Served) -> None:
+    listed = "query: has a parameter that is not known; known are k, max_price, domain, category, unseen"
+    for path, said in (
+        ("/users/u0001/recommendations?k=3&CANARY=3", listed),
+        ("/users/u0001/recommendations?K=3", listed),
+        ("/users/u0001/recommendations?user_id=u0002", listed),
+        ("/users?CANARY", "query: has a parameter that is not known; known are prefix, limit"),
+        ("/users/u0001/profile?service=1", "query: has a parameter that is not known; none is known here"),
+    ):
+        answer = served.client.get(path, headers=served.admin)
+        assert answer.status_code == 422
+        assert answer.json() == {"error": {"code": "invalid", "message": f"{said}; see /openapi.json"}}
+        assert served.client.get(path).status_code == 401, "a stranger learns nothing"
+    assert served.client.get("/users/u0001/recommendations?k=3&unseen=no", headers=served.admin).status_code == 200
+    assert served.client.get("/users?prefix=u0001&limit=1", headers=served.admin).json() == ["u0001"]
+
+
+def test_the_parameters_of_every_endpoint_are_found(served: Served) -> None:
+    """FastAPI's own description of an endpoint knows the same names."""
+    paths = served.client.get("/openapi.json").json()["paths"]
+    for route in router.routes:
+        described = paths[route.path][min(route.methods).lower()].get("parameters", [])
+        assert find_parameters(route) == [one["name"] for one in described if one["in"] == "query"]
+    assert sum(bool(find_parameters(route)) for route in router.routes) == 2

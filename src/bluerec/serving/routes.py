@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from bluerec.errors import DataError, StoreError
 from bluerec.profiling.prompts import count_withheld
@@ -55,7 +55,28 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 UNKNOWN_USER = "no such user; nothing is kept under this id"
 # What a receipt counts of what was removed.
 _REMOVED = ("versions_removed", "interactions_removed", "rows_removed")
-router = APIRouter(responses=ERRORS)
+
+
+def find_parameters(route: Any) -> list[str]:
+    """The query parameters that a route knows, its dependencies' among them."""
+
+    def walk(dependant: Any) -> list[str]:
+        own = [field.alias for field in dependant.query_params]
+        return own + [name for part in dependant.dependencies for name in walk(part)]
+
+    return walk(route.dependant)
+
+
+async def refuse_unknown_parameters(request: Request, _: PrincipalOf) -> None:
+    """422 for a parameter that the endpoint does not know: a misspelt one would be left out without a word."""
+    known = find_parameters(request.scope["route"]) if request.query_params else []
+    if not request.query_params.keys() <= set(known):
+        listed = f"known are {', '.join(known)}" if known else "none is known here"
+        message = f"query: has a parameter that is not known; {listed}; see /openapi.json"
+        raise fail(422, "invalid", message)
+
+
+router = APIRouter(responses=ERRORS, dependencies=[Depends(refuse_unknown_parameters)])
 K = Annotated[int, Query(ge=1, le=100, description="Length of the list.")]
 MaxPrice = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False, description="Only items up to this price.")]
 Label = Annotated[str | None, Query(min_length=1, max_length=200)]
