@@ -21,12 +21,13 @@ from bluerec.serving.access import PrincipalOf, Service, Sessions, fail
 from bluerec.serving.keys import KeyRing
 from bluerec.serving.limits import Guard, Limits, RateLimiter
 from bluerec.serving.messages import describe_fault
-from bluerec.serving.metrics import Metrics, log
+from bluerec.serving.metrics import Metrics, describe_failure, log
 from bluerec.serving.ports import ProfileStore, ReasonedRecommender
 from bluerec.serving.schemas import REQUEST_FIELDS
 from bluerec.serving.worker import Generate, ProfileWorker
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+_SEE_LOG = "see the log and run: bluerec doctor --store STORE"
 _PLACES = ("body", "query", "path")
 # What searches and reads at the same time: more threads than this only wait for the same two cores.
 _THREADS = 8
@@ -99,7 +100,8 @@ def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) ->
         try:
             service.store.user_ids("", 1)
         except (BluerecError, OSError, RuntimeError, ValueError) as error:
-            raise fail(503, "store", "the store cannot be read; see the log") from error
+            log("the store cannot be read", level=logging.WARNING, **describe_failure(error))
+            raise fail(503, "store", f"the store cannot be read; {_SEE_LOG}") from error
         if worker and not worker.is_alive:
             raise fail(503, "worker", "the worker that writes profiles has ended; restart the service")
         return {"status": "ready"}
@@ -137,8 +139,8 @@ def _add_errors(app: FastAPI) -> None:
         return answer(request, 422, "invalid", "the store refuses a value of this request; see /openapi.json")
 
     async def on_bluerec(request: Request, error: Exception) -> Response:
-        log("store refused", level=logging.WARNING, exception=type(error).__name__)
-        return answer(request, 503, "store", "the store could not do this; see the log and run: bluerec doctor")
+        log("store refused", level=logging.WARNING, **describe_failure(error))
+        return answer(request, 503, "store", f"the store could not do this; {_SEE_LOG}")
 
     async def on_defect(request: Request, error: Exception) -> Response:
         return answer(request, 500, "defect", "a defect of the service; the log has its place")

@@ -19,7 +19,7 @@ from bluerec.serving.access import (
     UserToWrite,
     fail,
 )
-from bluerec.serving.metrics import log
+from bluerec.serving.metrics import describe_failure, log
 from bluerec.serving.ports import ProfileVersion
 from bluerec.serving.schemas import (
     EXAMPLE_CONTEXT,
@@ -160,7 +160,7 @@ def delete_everything(service: Service, user_id: str) -> dict[str, Any]:
     try:
         receipt = dict(service.store.delete_user(user_id))
     except StoreError as error:
-        log("a user was not deleted completely", level=logging.ERROR, exception=type(error).__name__)
+        log("a user was not deleted completely", level=logging.ERROR, **describe_failure(error))
         raise fail(
             503,
             "store",

@@ -67,7 +67,10 @@ def row_checksum(*values: Any) -> int:
 
 
 class Database:
-    """The file `store.sqlite` of a folder. Raises `StoreError`, one line with the remedy, for whatever SQLite says."""
+    """The file `store.sqlite` of a folder. Raises `StoreError`, one line with the remedy, for whatever SQLite says.
+
+    The line goes to the log of the service: it names no user and quotes no text.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / DATABASE_FILE
@@ -209,8 +212,9 @@ class Database:
             raise self.damaged(str(error)) from error
 
     def damaged(self, reason: str) -> StoreError:
-        """The error for a file whose content cannot be right."""
-        short = " ".join(reason.split())[:120]
+        """The error for a file whose content cannot be right; it quotes nothing of that content."""
+        # Of a text that is no UTF-8 SQLite's module quotes what it can: ... column 'text' with text 'Likes ...'
+        short = " ".join(reason.partition(" with text ")[0].split())[:120]
         return StoreError(
             f"{self.path}: damaged ({short}); put a copy of the store in its place, or make it anew: bluerec index"
         )

@@ -183,13 +183,13 @@ class Store:
         with self._database.reading() as reader:
             rows = queries.find_versions(reader, user_id, version)
         if not rows:
-            raise StoreError(f"user {user_id!r} has no version {version}; see the versions of the profile")
+            raise StoreError(f"the user has no version {version}; see the versions of the profile")
         old = self._unpack(rows[0])
         vectors = self.embed_sentences(old.sentences)
         with self._database.writing() as writer:
             last = self._latest(writer, user_id)
             if last is None:
-                raise StoreError(f"user {user_id!r} was deleted meanwhile; nothing was changed")
+                raise StoreError("the user was deleted meanwhile; nothing was changed")
             made = next_version(last, old.text, old.sentences, old.locked)
             made = written_by(made, old.writer, last.history_digest, edited=old.edited)
             append_version(writer, find_user(writer, user_id), made, vectors)

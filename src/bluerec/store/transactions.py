@@ -112,7 +112,7 @@ def seen_history(
         asked = "SELECT user_row, history_digest FROM users WHERE user_id = ?"
         found = writer.execute(asked, (user_id,)).fetchone()
     if found is None:
-        raise GoneError(f"user {user_id!r}, or the job for them, is not in the store, or no longer; nothing was kept")
+        raise GoneError("the user, or the job for them, is not in the store, or no longer; nothing was kept")
     return int(found[0]), str(found[1] or NO_HISTORY)
 
 
