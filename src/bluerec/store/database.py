@@ -255,6 +255,16 @@ class Database:
         return connection
 
 
+@contextmanager
+def reading_anything(connection: sqlite3.Connection) -> Iterator[None]:
+    """In this block a text that is no UTF-8 any more comes with marks in it, and is no error: its checksum tells."""
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    try:
+        yield
+    finally:
+        connection.text_factory = str
+
+
 def place_holders(values: Sequence[Any]) -> str:
     """`?, ?, ?` for so many values."""
     return ", ".join("?" * len(values))

@@ -14,7 +14,7 @@ from typing import Any
 from bluerec.errors import StoreError
 from bluerec.store import file_scan
 from bluerec.store.catalogue import VECTORS_SUFFIX
-from bluerec.store.database import Database
+from bluerec.store.database import Database, reading_anything
 from bluerec.store.index import INDEX_SUFFIX
 
 USER_TABLES = ("interactions", "versions", "sentence_vectors", "jobs")
@@ -72,7 +72,8 @@ def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any
     with database.writing() as writer:
         found = writer.execute("SELECT user_row FROM users WHERE user_id = ?", (user_id,)).fetchone()
         if found:
-            texts = _collect_texts(writer, found[0], user_id)
+            with reading_anything(writer):
+                texts = _collect_texts(writer, found[0], user_id)
             for table in USER_TABLES:
                 removed = writer.execute(f"DELETE FROM {table} WHERE user_row = ?", found)
                 receipt.rows_removed[table] = removed.rowcount
