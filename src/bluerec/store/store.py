@@ -23,6 +23,7 @@ from bluerec.store.database import Database
 from bluerec.store.deletion import delete_user
 from bluerec.store.embedding import BoundEmbedder, bind_embedder
 from bluerec.store.index import SearchFacts, open_search
+from bluerec.store.inspection import TableState, inspect_tables
 from bluerec.store.jobs import JobQueue
 from bluerec.store.records import (
     Damaged,
@@ -278,6 +279,10 @@ class Store:
     def item(self, item_id: str) -> Item | None:
         """An item of the catalogue, or None."""
         return self.catalogue.item(item_id)
+
+    def inspect(self) -> Sequence[TableState]:
+        """Look through every row for damage, table by table."""
+        return inspect_tables(self._database)
 
     # The rights of the person
 
