@@ -266,6 +266,23 @@ def test_a_running_service_notices_keys_that_are_made_and_revoked(
     assert wait_for(401)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--writer", "nope", "--offline"], "model 'nope' is not a folder"),
+        (["--writer", "./nope"], "not a model folder"),
+        (["--adapter", "nowhere"], "no LoRA adapter there"),
+        (["--writer", "m", "--endpoint", "ftp://x"], "--endpoint"),
+    ],
+)
+def test_a_writer_that_is_not_there_is_named_before_anything_is_served(
+    store: Path, options: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bluerec.cli.serve._listen", lambda *_: pytest.fail("it would be served"))
+    with pytest.raises(BluerecError, match=words):
+        runner.invoke(app, ["serve", str(store), "--port", "0", *options], catch_exceptions=False)
+
+
 def test_an_occupied_port_and_a_wrong_folder_are_named(
     served: tuple[httpx.Client, subprocess.Popen, Path], tmp_path: Path
 ) -> None:

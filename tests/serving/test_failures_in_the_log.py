@@ -4,6 +4,7 @@ import ast
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import pytest
 from fastapi.testclient import TestClient
 from store.stores import EMBEDDER, make_store
 
-from bluerec.errors import StoreError
+from bluerec.errors import ModelError, StoreError, UnavailableError
 from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope
-from bluerec.serving.metrics import LOGGER, JsonFormatter
+from bluerec.serving.metrics import LOGGER, JsonFormatter, Metrics
+from bluerec.serving.worker import ProfileWorker
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from serving.conftest import Served, headers_of
+from serving.memory_store import build_memory_store
 
 # What may stand in an error of these packages: never a text of somebody, nor who it is.
 PERSONAL = {"user", "user_id", "text", "texts", "sentence", "sentences", "prompt", "review", "title", "profile"}
@@ -86,6 +89,48 @@ def test_what_the_store_says_of_a_user_names_nobody(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="nothing was kept") as gone:
             store.save_written("nobody", "Chess.", "model")
     assert not any(name in str(error.value) for error in (unknown, gone) for name in ("u0001", "nobody"))
+
+
+def work_off_one(error: Exception) -> None:
+    """Let a generator fail with this until the jobs are closed, or it has been asked often enough."""
+    store, asked = build_memory_store(), []
+
+    def generate(user_id: str, events: object) -> tuple[str, str]:
+        asked.append(user_id)
+        raise error
+
+    store.enqueue("u0001")
+    worker = ProfileWorker(store, generate, Metrics())
+    worker.start()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and store.n_open_jobs() and len(asked) < 2:
+        time.sleep(0.01)
+    worker.stop()
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [
+        (ModelError("model 'nope' is not a folder;\n give a folder"), "profile was not written"),
+        (
+            UnavailableError("http://x/v1: no answer; is the server running?"),
+            "the generator does not answer; the queue waits",
+        ),
+    ],
+)
+def test_why_a_profile_is_not_written_is_in_the_log(error: Exception, event: str, log_lines: list[str]) -> None:
+    work_off_one(error)
+    found = find_event(log_lines, event)
+    assert (found["exception"], found["reason"]) == (type(error).__name__, " ".join(str(error).split()))
+    assert "u0001" not in "".join(log_lines)
+
+
+def test_of_an_unexpected_failure_the_log_has_the_place_and_not_the_text(log_lines: list[str]) -> None:
+    work_off_one(ValueError("CANARY of u0001"))
+    found = find_event(log_lines, "profile was not written")
+    assert found["exception"] == "ValueError"
+    assert any("test_failures_in_the_log.py" in place for place in found["at"])
+    assert "CANARY" not in "".join(log_lines)
 
 
 def find_personal(tree: ast.AST) -> list[str]:
