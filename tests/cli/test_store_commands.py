@@ -218,9 +218,18 @@ def served(store: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen, Path]]
         process.kill()
 
 
+def wait_until_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 60
+    while (answer := client.get("/health/ready")).status_code != 200 and time.monotonic() < deadline:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "warming")
+        time.sleep(0.05)
+    assert answer.json() == {"status": "ready"}
+
+
 def test_serve_answers_edits_and_ends_cleanly(served: tuple[httpx.Client, subprocess.Popen, Path]) -> None:
     client, process, store = served
-    assert client.get("/health/ready").json() == {"status": "ready"}
+    assert client.get("/health/live").json() == {"status": "live"}
+    wait_until_ready(client)
     assert client.get("/users", headers={"Authorization": "Bearer x"}).status_code == 401
     user = client.get("/users").json()[0]
     before = client.get(f"/users/{user}/recommendations?k=5").json()
@@ -246,6 +255,7 @@ def test_a_running_service_notices_keys_that_are_made_and_revoked(
     served: tuple[httpx.Client, subprocess.Popen, Path],
 ) -> None:
     client, _, store = served
+    wait_until_ready(client)
     user = client.get("/users").json()[0]
     made = run("key", store, "--scope", "reader")
     headers = {"Authorization": f"Bearer {made['token']}"}

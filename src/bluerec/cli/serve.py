@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from bluerec.cli import console
 from bluerec.cli.generators import NO_WRITER, WRITER_HELP, EndpointOption, WriteMany, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
-from bluerec.errors import BluerecError, ConfigError, MissingExtraError
+from bluerec.errors import ConfigError, MissingExtraError
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
@@ -74,9 +74,9 @@ def serve_command(
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)
         hosts = () if host in _EVERYWHERE and not names else (*_LOOPBACK, host, *(names or ()))
-        app = build_app(store, Recommender(store), kept, generate=generate, hosts=hosts)
+        warm = partial(_load_embedder, store)
+        app = build_app(store, Recommender(store), kept, generate=generate, warm=warm, hosts=hosts)
         configure_logging()
-        _warm(store)
         _tell(host, listener.getsockname()[1], token, time.perf_counter() - begin, as_json)
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30)
         # The server hands the signal on when it has stopped; then the store is closed as after any other end.
@@ -137,24 +137,12 @@ def _one_by_one(write: WriteMany) -> Generate:
     return generate
 
 
-def _warm(store: Store) -> None:
-    """Load the embedder beside the start: lists of stored profiles do not need it, edits and free texts wait for it."""
-
-    def load() -> None:
-        try:
-            store.embedder.warm()
-            _use_one_thread()
-            freeze_garbage()
-        except BluerecError as error:
-            console.fail(str(error))
-
-    threading.Thread(target=load, name="embedder", daemon=True).start()
-
-
-def _use_one_thread() -> None:
+def _load_embedder(store: Store) -> None:
+    store.embedder.warm()
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+    freeze_garbage()
 
 
 def _tell(host: str, port: int, token: str, seconds: float, as_json: bool) -> None:

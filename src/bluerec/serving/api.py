@@ -17,13 +17,14 @@ from starlette.exceptions import HTTPException
 from bluerec import __version__
 from bluerec.errors import BluerecError, DataError
 from bluerec.serving import routes, studio
-from bluerec.serving.access import PrincipalOf, Service, Sessions, fail
+from bluerec.serving.access import PrincipalOf, Service, Sessions, check_embedder, fail
 from bluerec.serving.keys import KeyRing
 from bluerec.serving.limits import Guard, Limits, RateLimiter
 from bluerec.serving.messages import describe_fault
 from bluerec.serving.metrics import Metrics, describe_failure, log
 from bluerec.serving.ports import ProfileStore, ReasonedRecommender
 from bluerec.serving.schemas import REQUEST_FIELDS
+from bluerec.serving.warming import Warmup
 from bluerec.serving.worker import Generate, ProfileWorker
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -39,20 +40,24 @@ def build_app(
     keys: KeyRing,
     *,
     generate: Generate | None = None,
+    warm: Callable[[], object] | None = None,
     limits: Limits | None = None,
     hosts: Iterable[str] = LOOPBACK_HOSTS,
 ) -> FastAPI:
     """The service as an ASGI application. `hosts` are the names that it answers for (none: any).
 
-    `generate` writes the profiles of the queue; without it jobs stay queued, for another process.
+    `generate` writes the profiles of the queue; without it jobs stay queued, for another process. `warm` loads the
+    embedder: it is called beside the start, and until it returns the service is not ready.
     """
     limits = limits or Limits()
     metrics = Metrics()
     rates = RateLimiter(limits.requests_per_second, limits.burst)
     worker = ProfileWorker(store, generate, metrics) if generate else None
+    warmup = Warmup(warm)
     service = Service(
-        store, recommender, keys, limits, metrics, Sessions(), rates, generator_state=partial(_tell_state, worker)
-    )
+        store, recommender, keys, limits, metrics, Sessions(), rates, generator_state=partial(_tell_state, worker),
+        embedder_state=lambda: warmup.state,
+    )  # fmt: skip
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +66,9 @@ def build_app(
         to_thread.current_default_thread_limiter().total_tokens = _THREADS
         if worker:
             worker.start()
+        warmup.start()
         yield
+        warmup.stop()
         if worker:
             worker.stop()
 
@@ -95,7 +102,11 @@ def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) ->
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
-    @app.get("/health/ready", summary="The store can be read and the worker runs", responses=routes.ERRORS)
+    @app.get(
+        "/health/ready",
+        summary="The store can be read, the worker runs, the embedder is there",
+        responses=routes.ERRORS,
+    )
     def ready() -> dict[str, str]:
         try:
             service.store.user_ids("", 1)
@@ -104,6 +115,9 @@ def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) ->
             raise fail(503, "store", f"the store cannot be read; {_SEE_LOG}") from error
         if worker and not worker.is_alive:
             raise fail(503, "worker", "the worker that writes profiles has ended; restart the service")
+        check_embedder(service)
+        if service.embedder_state() == "failed":
+            raise fail(503, "embedder", f"the embedder cannot be loaded; {_SEE_LOG}")
         return {"status": "ready"}
 
     @app.get("/metrics", summary="Counters for Prometheus", responses=routes.ERRORS, response_class=Response)

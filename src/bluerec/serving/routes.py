@@ -18,6 +18,7 @@ from bluerec.serving.access import (
     UserToRead,
     UserToWrite,
     fail,
+    require_embedder,
 )
 from bluerec.serving.metrics import describe_failure, log
 from bluerec.serving.ports import ProfileVersion
@@ -76,6 +77,8 @@ async def refuse_unknown_parameters(request: Request, _: PrincipalOf) -> None:
         raise fail(422, "invalid", message)
 
 
+# Of endpoints that cannot do without the embedder; those that delete wait for it to forget.
+EMBEDDING = [Depends(require_embedder)]
 router = APIRouter(responses=ERRORS, dependencies=[Depends(refuse_unknown_parameters)])
 K = Annotated[int, Query(ge=1, le=100, description="Length of the list.")]
 MaxPrice = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False, description="Only items up to this price.")]
@@ -127,6 +130,7 @@ def get_profile(service: ServiceOf, user_id: UserToRead) -> ProfileOut:
     "/users/{user_id}/profile",
     summary="Save a text as the user's profile",
     responses={201: {"model": ProfileOut, "description": "Nothing was kept under this id; the user is new."}},
+    dependencies=EMBEDDING,
 )
 def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText, response: Response) -> ProfileOut:
     """Nobody needs a history to begin. Status 201 tells whoever mistyped an id that its user is new."""
@@ -139,6 +143,7 @@ def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText, res
     "/users/{user_id}/profile",
     summary="Delete the user: events, versions, vectors, keys",
     responses=_example(EXAMPLE_RECEIPT),
+    dependencies=EMBEDDING,
 )
 def delete_profile(service: ServiceOf, user_id: UserToWrite) -> dict[str, Any]:
     """Answers with a receipt of what was searched and removed.
@@ -180,7 +185,7 @@ def get_versions(service: ServiceOf, user_id: UserToRead) -> list[ProfileOut]:
     return [show_profile(user_id, version) for version in versions]
 
 
-@router.post("/users/{user_id}/revert", summary="Make an earlier version the latest")
+@router.post("/users/{user_id}/revert", summary="Make an earlier version the latest", dependencies=EMBEDDING)
 def revert(service: ServiceOf, user_id: UserToWrite, body: RevertTo) -> ProfileOut:
     return show_profile(user_id, revert_to(service, user_id, body.version))
 
@@ -245,7 +250,7 @@ def recommend_to_user(
     return show_list(profile.version, list(service.recommender.recommend_with_reasons(user_id, k=k, **wanted)))
 
 
-@router.post("/recommend", summary="Items for any text")
+@router.post("/recommend", summary="Items for any text", dependencies=EMBEDDING)
 def recommend_to_text(service: ServiceOf, _: PrincipalOf, body: FreeText) -> RecommendationsOut:
     filters = {"max_price": body.max_price, "domain": body.domain, "category": body.category}
     wanted: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}

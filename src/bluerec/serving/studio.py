@@ -50,7 +50,7 @@ from bluerec.serving.views import (
     name_item,
     show_reading,
 )
-from bluerec.serving.visitors import ChangeUser, OpenUser, Visitor, check_origin
+from bluerec.serving.visitors import EMBEDDING, ChangeUser, OpenUser, Visitor, check_origin
 
 WEB_FOLDER = Path(__file__).parent / "web"
 N_LISTED = 60
@@ -160,7 +160,7 @@ def ask_for_text(visitor: Visitor) -> Response:
     return render("try.html", reading=None, can_keep=visitor.scope is Scope.ADMIN, message="")
 
 
-@router.post("/try")
+@router.post("/try", dependencies=EMBEDDING)
 def try_text(request: Request, service: ServiceOf, visitor: Visitor, text: ProfileField) -> Response:
     """The list of any text: nobody needs a history, and nothing is kept."""
     _check_length(service, text)
@@ -170,7 +170,7 @@ def try_text(request: Request, service: ServiceOf, visitor: Visitor, text: Profi
     return render("try.html", reading=reading, can_keep=visitor.scope is Scope.ADMIN, message="")
 
 
-@router.post("/try/keep")
+@router.post("/try/keep", dependencies=EMBEDDING)
 def keep_text(
     service: ServiceOf, visitor: Visitor, text: ProfileField, user_id: Annotated[str, Form(max_length=256)]
 ) -> Response:
@@ -200,7 +200,7 @@ def _show(service: Service, visitor: Principal, user_id: str, text: str | None =
     return render("user.html", page=page, reading=page.reading, can_write=visitor.may_write(user_id), said=said)
 
 
-@router.post("/users/{user_id}/preview")
+@router.post("/users/{user_id}/preview", dependencies=EMBEDDING)
 def preview(
     request: Request, service: ServiceOf, visitor: Visitor, user_id: ChangeUser, text: ProfileField
 ) -> Response:
@@ -226,20 +226,20 @@ def _check_length(service: Service, text: str) -> None:
         raise fail(413, "size", f"a profile has at most {service.limits.max_profile_characters} characters")
 
 
-@router.post("/users/{user_id}/save")
+@router.post("/users/{user_id}/save", dependencies=EMBEDDING)
 def save(request: Request, service: ServiceOf, user_id: ChangeUser, text: ProfileField) -> Response:
     """Save a text. The script stays where it is until this has worked, so that no failure costs the text."""
     version = save_text(service, user_id, text).version
     return JSONResponse({"version": version}) if _wants_json(request) else _back(user_id, "saved")
 
 
-@router.post("/users/{user_id}/revert")
+@router.post("/users/{user_id}/revert", dependencies=EMBEDDING)
 def go_back(service: ServiceOf, user_id: ChangeUser, version: Annotated[int, Form(ge=1, le=2**31 - 1)]) -> Response:
     revert_to(service, user_id, version)
     return _back(user_id, "reverted")
 
 
-@router.post("/users/{user_id}/steer")
+@router.post("/users/{user_id}/steer", dependencies=EMBEDDING)
 def steer(
     request: Request,
     service: ServiceOf,
@@ -268,7 +268,7 @@ def _take_out(recommender: ReasonedRecommender, text: str, place: int) -> str:
     return join_sentences(kept) or text
 
 
-@router.get("/users/{user_id}/versions/{before}/{after}")
+@router.get("/users/{user_id}/versions/{before}/{after}", dependencies=EMBEDDING)
 def compare(service: ServiceOf, visitor: Visitor, user_id: OpenUser, before: int, after: int) -> Response:
     known = {version.version: version for version in service.store.versions(user_id)}
     if before not in known or after not in known:
@@ -290,7 +290,7 @@ def ask_delete(service: ServiceOf, user_id: ChangeUser) -> Response:
     return render("delete.html", user_id=user_id, message="")
 
 
-@router.post("/users/{user_id}/delete")
+@router.post("/users/{user_id}/delete", dependencies=EMBEDDING)
 def delete(service: ServiceOf, user_id: ChangeUser, confirm: Annotated[str, Form(max_length=256)] = "") -> Response:
     if confirm != user_id:
         return render("delete.html", 422, user_id=user_id, message="That is not the user's id; nothing was deleted.")

@@ -7,7 +7,15 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from bluerec.serving.access import SESSION_COOKIE, check_rate, fail, get_service, read_path_id
+from bluerec.serving.access import (
+    SESSION_COOKIE,
+    ServiceOf,
+    check_embedder,
+    check_rate,
+    fail,
+    get_service,
+    read_path_id,
+)
 from bluerec.serving.keys import Principal
 
 _SAFE_SITES = ("same-origin", "none")
@@ -54,5 +62,11 @@ async def _change_user(user_id: str, visitor: Visitor) -> str:
     return user_id
 
 
+async def _require_embedder(service: ServiceOf, _: Visitor) -> None:
+    check_embedder(service)
+
+
+# Of pages that cannot do without the embedder.
+EMBEDDING = [Depends(_require_embedder)]
 OpenUser = Annotated[str, Depends(_open_user)]
 ChangeUser = Annotated[str, Depends(_change_user)]

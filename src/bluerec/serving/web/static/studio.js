@@ -6,6 +6,7 @@
   const TONES = 6;
   const PAUSE = 250;
   const PATIENCE = 8000;
+  const AGAIN = 1000;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const form = find("editor");
   const text = find("text");
@@ -142,14 +143,25 @@
     if (latest) latest.abort();
     const mine = latest = new AbortController();
     const slow = setTimeout(() => say("Still waiting for the server…"), 1500);
-    const late = setTimeout(() => mine.abort("late"), PATIENCE);
+    const giveUp = () => setTimeout(() => mine.abort("late"), PATIENCE);
+    let late = giveUp();
     list.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(address, {
-        method: "POST", body: new URLSearchParams(content), signal: mine.signal, headers: { accept: "application/json" },
-      });
-      const found = await answer.json().catch(() => null);
-      if (mine !== latest) return;
+      let answer, found;
+      for (;;) {
+        answer = await fetch(address, {
+          method: "POST", body: new URLSearchParams(content), signal: mine.signal, headers: { accept: "application/json" },
+        });
+        found = await answer.json().catch(() => null);
+        if (mine !== latest) return;
+        if (found?.error?.code !== "warming") break;
+        // It has just started and answers: that is no reason to give up.
+        clearTimeout(slow);
+        clearTimeout(late);
+        say("The server has just started and is loading its model…");
+        await new Promise((done) => setTimeout(done, AGAIN));
+        late = giveUp();
+      }
       if (answer.ok && found) use(found);
       else say(what + ": " + (found?.error?.message ?? "the server failed") + ". Your text is still here.", true);
     } catch {
