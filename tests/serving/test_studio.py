@@ -1,13 +1,20 @@
 """The page's forms, without a browser."""
 
 import re
+from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from httpx import Response
+from store.stores import EMBEDDER, make_store
 
 from bluerec.data.sentences import split_sentences
-from bluerec.serving.keys import Scope
+from bluerec.serving.api import build_app
+from bluerec.serving.keys import KeyRing, Scope
+from bluerec.store.recommender import Recommender
+from bluerec.store.store import Store
 from serving.conftest import Served, headers_of
+from serving.memory_store import Row
 
 OWN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -155,3 +162,45 @@ def test_a_user_without_a_profile_is_led_to_their_own_page(served: Served) -> No
     served.store.add_interactions("new", [{"item_id": "i0001", "timestamp": 1_700_000_000}])
     answer = served.client.get("/studio", follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/studio/users/new")
+
+
+def test_a_text_that_says_only_what_is_not_wanted_brings_no_list_and_says_why(tmp_path: Path) -> None:
+    with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
+        keys = KeyRing()
+        token = keys.create(Scope.ADMIN)[1]
+        with TestClient(build_app(store, Recommender(store), keys, hosts=())) as client:
+            client.get(f"/studio/sign-in?token={token}")
+            text, bearer = "No longer interested in horror. Not chess.", {"Authorization": f"Bearer {token}"}
+            drawn = [
+                client.post(f"/studio/{path}", data={"text": text}, headers=OWN | {"accept": kind})
+                for path in ("users/u0001/preview", "try") for kind in ("application/json", "text/html")
+            ]  # fmt: skip
+            client.put("/users/u0001/profile", json={"text": text}, headers=bearer)
+            drawn.append(client.get("/studio/users/u0001"))
+            for answer in drawn:
+                assert answer.status_code == 200
+                assert "Say what is wanted" in answer.text
+                assert "Nothing in the catalogue fits" not in answer.text
+            assert drawn[0].json()["rows"] == []
+            assert client.get("/users/u0001/recommendations", headers=bearer).json()["recommendations"] == []
+            horror = {"text": "Chess.", "domain": "nowhere"}
+            assert client.post("/recommend", json=horror, headers=bearer).json()["recommendations"] == []
+
+
+def test_what_no_sentence_brought_is_shown_without_a_reason(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = list(served.store.items.values())[:2]
+    rows = [Row(items[0], 1, "", ()), Row(items[1], 2, served.store.profile("u0001").sentences[0], ())]
+    recommender = served.client.app.state.service.recommender
+    monkeypatch.setattr(recommender, "recommend_with_reasons", lambda *_, **__: rows)
+    sign_in(served)
+    page = served.client.get("/studio/users/u0001").text
+    parts = page.split('id="list">')[1].split("</ol>")[0].split("<li")[1:]
+    assert ["because of sentence" in part for part in parts] == [False, True]
+    assert ["data-tone" in part for part in parts] == [False, True]
+    lines = page.split('id="map-lines">')[1].split("</g>")[0]
+    assert lines.count("<line") == 1
+    data = {"text": served.store.profile("u0001").text}
+    found = served.client.post("/studio/users/u0001/preview", data=data, headers=OWN | {"accept": "application/json"})
+    assert [row["tone"] for row in found.json()["rows"]] == [None, 0]
+    listed = served.client.get("/users/u0001/recommendations", headers=served.admin).json()["recommendations"]
+    assert [row["sentence"] for row in listed] == ["", rows[1].sentence]

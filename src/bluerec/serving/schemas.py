@@ -137,7 +137,10 @@ class ProfileOut(BaseModel):
 
 
 class RecommendationOut(BaseModel):
-    """One item of a list with its reason. Scores stay inside: they would tell more than the ranks."""
+    """One item of a list with its reason; an empty sentence is none.
+
+    Scores stay inside: they would tell more than the ranks.
+    """
 
     rank: int = Field(examples=[1])
     item: ItemOut

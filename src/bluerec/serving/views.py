@@ -37,10 +37,10 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place of a list: the item, how it moved, and the place of its sentence in the profile."""
+    """A place of a list: the item, how it moved, and the place of its sentence in the profile, or None."""
 
     move: Move
-    tone: int
+    tone: int | None
 
     @property
     def row(self) -> Reasoned:
@@ -58,6 +58,13 @@ class Reading:
     gone: Sequence[Reasoned]
     points: Sequence[Point]
     map_size: tuple[int, int] = (WIDTH, HEIGHT)
+
+    @property
+    def nothing(self) -> str:
+        """Why the list is empty, if it is."""
+        if self.sentences and not any(sentence.is_wanted for sentence in self.sentences):
+            return "This says only what is to be kept away. Say what is wanted, and a list stands here."
+        return "Nothing in the catalogue fits."
 
     @property
     def n_moved(self) -> int:
@@ -181,6 +188,7 @@ def show_reading(reading: Reading) -> dict[str, Any]:
         "text": reading.text,
         "changed": reading.changed,
         "moved": reading.n_moved,
+        "nothing": reading.nothing,
         "sentences": [
             {
                 "text": sentence.text,
@@ -262,7 +270,7 @@ def _read_sentence(text: str, items: Sequence[Item] = (), *, locked: bool = Fals
 
 def _place(moves: Sequence[Move], sentences: Sequence[str]) -> list[Place]:
     tones = {text: tone for tone, text in reversed(list(enumerate(sentences)))}
-    return [Place(move, tones.get(move.row.sentence, 0)) for move in moves]
+    return [Place(move, tones.get(move.row.sentence)) for move in moves]
 
 
 def _diff_versions(versions: Sequence[ProfileVersion]) -> list[tuple[ProfileVersion, Sequence[Piece]]]:

@@ -18,6 +18,7 @@
   const letter = (tone) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[tone % 26];
   const fill = (node, selector, content) => { node.querySelector(selector).textContent = content; };
   const badge = (node, tone) => {
+    if (tone === null) return;
     const mark = node.querySelector(".letter");
     mark.textContent = letter(tone);
     mark.className = "letter t" + (tone % TONES);
@@ -35,6 +36,7 @@
     const item = copy("place-form");
     item.dataset.item = row.item_id;
     badge(item, row.tone);
+    item.querySelector(".because").hidden = row.tone === null;
     fill(item, ".rank", row.rank);
     fill(item, ".title", row.title);
     fill(item, ".about", row.about);
@@ -87,8 +89,9 @@
     find("map-lines").replaceChildren(...found.flatMap((point) => sentences
       .filter((own) => own.tone === point.tone)
       .map((own) => shape("line", { class: "t" + (point.tone % TONES), x1: own.x, y1: own.y, x2: point.x, y2: point.y }))));
+    const own = (point) => point.tone === null ? {} : { "data-tone": point.tone % TONES };
     const mark = (point, kind, title, body, written) => shape("g", {
-      class: kind + " t" + (point.tone % TONES), "data-tone": point.tone % TONES, "data-rank": point.n,
+      ...own(point), class: point.tone === null ? kind : kind + " t" + (point.tone % TONES), "data-rank": point.n,
       transform: "translate(" + point.x + " " + point.y + ")",
     }, label("title", title), body, written);
     find("map-marks").replaceChildren(
@@ -122,6 +125,7 @@
   const show = (answer) => {
     move(answer.rows.map((row) => ({ ...row, sentence: answer.sentences[row.tone]?.text ?? "" })));
     find("nothing").hidden = answer.rows.length > 0;
+    find("nothing").textContent = answer.nothing;
     find("sentences")?.replaceChildren(...answer.sentences.map(drawSentence));
     drawMap(answer.points);
     const gone = find("gone");
