@@ -21,7 +21,7 @@ from bluerec.errors import BluerecError, ModelError, StoreError
 from bluerec.profiling.models import EMBEDDED_MODELS, SHIPPED_ADAPTER, cache_folder, has_shipped_adapter, resolve_model
 from bluerec.profiling.precision import name_dtype
 from bluerec.serving.keys import KeyRing
-from bluerec.store.inspection import ITEMS, VECTORS
+from bluerec.store.inspection import EVENTS, VERSIONS
 from bluerec.store.store import Store
 
 Status = Literal["ok", "warning", "fault"]
@@ -38,6 +38,7 @@ MIN_FREE_GB = 2.0
 MIN_MEMORY_GB = 6.0
 # Of users whose rows are damaged.
 MOST_NAMED = 3
+_PEOPLE = (EVENTS, VERSIONS)
 CONSTRAINTS_FILE = "constraints.txt"
 
 
@@ -188,7 +189,10 @@ def _check_counts(store: Store) -> Iterator[Finding]:
 
 def _check_rows(store: Store) -> Iterator[Finding]:
     """One finding for each table, so that what is damaged has its own remedy."""
-    for state in store.inspect():
+    found = store.inspect()
+    # Making a store anew writes histories again as they are: their damage could not be told afterwards.
+    first = "mend the tables of people first, then " if any(t.n_damaged for t in found if t.table in _PEOPLE) else ""
+    for state in found:
         name = f"table {state.table}"
         if not state.n_damaged:
             yield Finding(name, f"{state.n_rows:,} rows, none damaged")
@@ -196,8 +200,8 @@ def _check_rows(store: Store) -> Iterator[Finding]:
         named = ", ".join(repr(user) for user in state.users[:MOST_NAMED])
         more = f" and {len(state.users) - MOST_NAMED:,} more" if len(state.users) > MOST_NAMED else ""
         whose = f", of users {named}{more}" if named else ""
-        if state.table in (ITEMS, VECTORS):
-            remedy = f"make it anew, people's texts stay: bluerec index DIR --out {store.folder} --rebuild"
+        if state.table not in _PEOPLE:
+            remedy = f"{first}make it anew, people's texts stay: bluerec index DIR --out {store.folder} --rebuild"
         else:
             remedy = "put a copy of the store in its place, or delete these users: DELETE /users/{id}/profile"
         yield Finding(name, f"{state.n_rows:,} rows, {state.n_damaged:,} damaged or missing{whose}", "fault", remedy)

@@ -117,6 +117,15 @@ def test_a_rebuild_is_a_remedy_for_items_and_vectors(folder: Path) -> None:
         assert Recommender(store).recommend_with_reasons("u0002", k=3)
 
 
+def test_what_people_brought_is_mended_before_a_rebuild_would_hide_it(folder: Path) -> None:
+    damage(folder, run("UPDATE items SET title = 'x' WHERE item_row = 5"))
+    assert by_name(folder)["table items"].remedy.startswith("make it anew")
+    damage(folder, run(f"UPDATE interactions SET rating = 7 WHERE {OF_U0002}"))
+    found = by_name(folder)
+    assert found["table items"].remedy.startswith("mend the tables of people first, then make it anew")
+    assert found["table interactions"].remedy.startswith("put a copy")
+
+
 @pytest.mark.parametrize("table", ["versions SET text", "versions SET offered", "interactions SET review_text"])
 def test_deleting_is_a_remedy_for_what_people_brought(folder: Path, table: str) -> None:
     damage(folder, run(f"UPDATE {table} = {NOT_UTF8} WHERE {OF_U0002}"))
