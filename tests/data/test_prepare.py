@@ -234,6 +234,14 @@ def test_a_negative_number_is_refused() -> None:
         Filters(min_user_events=-1)
 
 
+@pytest.mark.parametrize("name", ["min_user_events", "min_item_events"])
+def test_who_has_no_event_cannot_be_asked_for(name: str) -> None:
+    option = "--" + name.replace("_", "-")
+    with pytest.raises(ConfigError, match=f"{option} is 0; give a number of at least 1"):
+        Filters(**{name: 0})
+    assert Filters(max_bad_rows=0).max_bad_rows == 0
+
+
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     folder = write_reviews(tmp_path / "raw", [review("u", "a")])
     run(folder, tmp_path / "out")

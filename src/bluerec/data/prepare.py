@@ -54,9 +54,11 @@ class Filters:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 0:
+            # A user or an item without an event is never kept.
+            least = 1 if name in ("min_user_events", "min_item_events") else 0
+            if value < least:
                 option = "--" + name.replace("_", "-")
-                raise ConfigError(f"{option} is {value}; give a number of at least 0")
+                raise ConfigError(f"{option} is {value}; give a number of at least {least}")
 
 
 @dataclass(frozen=True)
