@@ -91,6 +91,18 @@ def test_an_ambiguous_column_is_refused_with_the_option_that_decides(tmp_path: P
     assert without.read_items is None
 
 
+@pytest.mark.parametrize("name", ["sku", "asin", ""])
+def test_a_column_of_ids_for_items_that_have_no_table_is_refused(tmp_path: Path, name: str) -> None:
+    rows = [{"user": "u", "item": "a", "time": MOMENT, "title": "T", "asin": "b"}]
+    path = write_table(tmp_path, "csv", rows)
+    columns = Columns({"item_id": "item"}, {"item_id": name})
+    with pytest.raises(DataError, match=r"--item-column item_id=.* --items FILE, .* --column item_id=") as caught:
+        open_source("csv", path, columns=columns)
+    assert "\n" not in str(caught.value)
+    same = Columns({"item_id": "item"}, {"item_id": "item"})
+    assert items_of(open_source("csv", path, columns=same))[0][:2] == ("a", "T")
+
+
 def test_with_a_table_of_items_a_title_is_the_reviews(tmp_path: Path) -> None:
     write_table(tmp_path, "csv", [{"user_id": "u", "item_id": "a", "timestamp": MOMENT, "title": "t", "text": "x"}])
     write_table(tmp_path, "csv", [{"item_id": "a", "title": "T"}], "items")

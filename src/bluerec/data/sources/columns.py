@@ -77,10 +77,19 @@ def map_events(
 def map_items(
     names: Sequence[str], given: Mapping[str, str], *, where: str, taken: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Column of each item field; `taken` are the columns of a table of events that serve its own fields."""
+    """Column of each item field; `taken` are the columns of a table of events that serve its own fields.
+
+    Raises `DataError` for what is ambiguous, if there is no id, or if an id is told other than that of the events.
+    """
     if taken is None:
         mapping = _map(names, given, _ITEM_NAMES, ITEM_OPTION, where)
     else:
+        told = given.get("item_id", taken["item_id"])
+        if told != taken["item_id"]:
+            raise DataError(
+                f"{where}: {ITEM_OPTION} item_id={told} is for a table of items; give that table with --items FILE, "
+                f"or name the column of this one with {EVENT_OPTION} item_id=NAME"
+            )
         free = [name for name in names if name not in taken.values()]
         mapping = _map(
             [*free, taken["item_id"]], {**given, "item_id": taken["item_id"]}, _ITEM_NAMES, ITEM_OPTION, where
