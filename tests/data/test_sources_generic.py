@@ -64,6 +64,32 @@ def test_no_item_columns_at_all(tmp_path: Path) -> None:
     assert "--items" in source.notes[-1]
 
 
+def test_all_columns_that_are_used_are_told_and_the_others_too(tmp_path: Path) -> None:
+    event = {"user": "u", "item_id": "a", "time": MOMENT, "rating": 3, "colour": "red"}
+    events = write_table(tmp_path, "csv", [event], "log")
+    items = write_table(tmp_path, "jsonl", [{"item_id": "a", "title": "T", "price": 1, "weight": 2}], "shop")
+    notes = open_source("csv", events, items=items).notes
+    assert notes[0] == "columns of log.csv: user_id=user, item_id, timestamp=time, rating; not used: colour"
+    assert notes[2:] == ("columns of shop.jsonl: item_id, title, price; not used: weight",)
+
+
+def test_a_column_that_serves_events_or_items_of_one_table_is_used(tmp_path: Path) -> None:
+    row = {"user": "u", "item": "a", "time": MOMENT, "title": "T", "colour": "red", "\x1b[31m": 1}
+    notes = open_source("jsonl", write_table(tmp_path, "jsonl", [row])).notes
+    assert notes[0] == "columns of interactions.jsonl: user_id=user, item_id=item, timestamp=time"
+    assert notes[2:] == (r"columns of interactions.jsonl for the items: title; not used: colour, \x1b[31m",)
+
+
+def test_a_table_of_items_without_titles_is_told_what_it_lacks(tmp_path: Path) -> None:
+    events = write_table(tmp_path, "csv", [{"user_id": "u", "item_id": "a", "timestamp": MOMENT}])
+    for columns, told in (({"label": "T"}, "label"), ({"label": "T", "price": 1}, "label")):
+        items = write_table(tmp_path, "csv", [{"item_id": "a", **columns}], "shop")
+        notes = open_source("csv", events, items=items).notes
+        assert f"not used: {told}" in notes[2]
+        assert notes[3] == "no titles in shop.csv: name their column with --item-column title=NAME"
+    assert len(open_source("csv", events, items=items, columns=Columns({}, {"title": ""})).notes) == 3
+
+
 def test_the_items_may_be_of_another_format(tmp_path: Path) -> None:
     events = write_table(tmp_path, "csv", [{"user_id": "u", "item_id": "a", "timestamp": MOMENT}])
     items = write_table(tmp_path, "jsonl", [{"item_id": "a", "title": "T", "categories": ["x", "y"]}], "catalogue")

@@ -99,6 +99,13 @@ def map_items(
     return mapping
 
 
+def describe_columns(mapping: Mapping[str, str], names: Sequence[str]) -> str:
+    """The fields with their columns, and those of the columns `names` that serve none, in words."""
+    used = ", ".join(field if field == name else f"{field}={name}" for field, name in mapping.items())
+    unused = [name for name in names if name not in mapping.values()]
+    return used + (f"; not used: {_listed(unused)}" if unused else "")
+
+
 def _map(
     names: Sequence[str], given: Mapping[str, str], known: Mapping[str, str], option: str, where: str
 ) -> dict[str, str]:

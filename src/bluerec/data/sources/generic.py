@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.columns import map_events, map_items
+from bluerec.data.sources.columns import ITEM_OPTION, describe_columns, map_events, map_items
 from bluerec.data.sources.lines import BadLines
 from bluerec.data.sources.source import (
     EVENTS_SCHEMA,
@@ -62,12 +62,8 @@ def open_tables(table_format: str, path: Path, items: Path | None = None, column
         items_table = open_table(items_file, guess_format(items_file, table_format))
         items_mapping = map_items(items_table.names, columns.items, where=str(items_file))
     has_metadata = len(items_mapping) > 1
-    untold = {name: column for name, column in items_mapping.items() if column not in mapping.values()}
-    notes = (
-        _tell(events_file, mapping),
-        unit.guessed,
-        _tell(items_table.path, untold) if has_metadata else _NO_TEXT,
-    )
+    of_events, of_items = _tell_columns(events, mapping, items_table, items_mapping)
+    lack = "" if "title" in {**items_mapping, **columns.items} else _tell_no_titles(items_file)
     return Source(
         name=table_format,
         event_files=(events_file,),
@@ -76,17 +72,31 @@ def open_tables(table_format: str, path: Path, items: Path | None = None, column
         read_events=partial(_read_events, events, mapping, unit),
         read_items=partial(_read_items, items_table, items_mapping, items_file is None) if has_metadata else None,
         items_repeat=items_file is None,
-        notes=tuple(note for note in notes if note),
+        notes=tuple(note for note in (of_events, unit.guessed, of_items, lack) if note),
     )
 
 
-_NO_TEXT = "no titles: give a table of items with --items, or name the columns of the items with --item-column"
+def _tell_columns(
+    events: TableFile, mapping: Mapping[str, str], items: TableFile, items_mapping: Mapping[str, str]
+) -> tuple[str, str]:
+    """What is used of the events and what of the items; of a table that is both, what is left over is told once."""
+    name = f"columns of {events.path.name}"
+    if items is not events:
+        return (
+            f"{name}: {describe_columns(mapping, events.names)}",
+            f"columns of {items.path.name}: {describe_columns(items_mapping, items.names)}",
+        )
+    own = {field_name: column for field_name, column in items_mapping.items() if column not in mapping.values()}
+    if not own:
+        return f"{name}: {describe_columns(mapping, events.names)}", ""
+    others = [column for column in events.names if column not in mapping.values()]
+    return f"{name}: {describe_columns(mapping, ())}", f"{name} for the items: {describe_columns(own, others)}"
 
 
-def _tell(file: Path, mapping: Mapping[str, str]) -> str:
-    """The columns whose names are not those of their fields; nothing if there are none."""
-    columns = ", ".join(f"{field_name}={name}" for field_name, name in mapping.items() if name != field_name)
-    return f"columns of {file.name}: {columns}" if columns else ""
+def _tell_no_titles(items_file: Path | None) -> str:
+    if items_file is None:
+        return f"no titles: give a table of items with --items, or name the column with {ITEM_OPTION} title=NAME"
+    return f"no titles in {items_file.name}: name their column with {ITEM_OPTION} title=NAME"
 
 
 def _find_tables(table_format: str, path: Path, items: Path | None) -> tuple[Path, Path | None]:
