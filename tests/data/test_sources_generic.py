@@ -249,3 +249,22 @@ def test_nanoseconds_stay_exact() -> None:
 def test_categories_written_as_lists(tmp_path: Path) -> None:
     rows = [{"user": "u", "item": "a", "time": MOMENT, "category": "['A, B', \"C's\"]"}]
     assert items_of(open_source("csv", write_table(tmp_path, "csv", rows)))[0][3] == ["A, B", "C's"]
+
+
+@pytest.mark.parametrize("table_format", ["parquet", "csv", "jsonl"])
+def test_prices_of_all_formats_are_alike(tmp_path: Path, table_format: str) -> None:
+    write_table(tmp_path, table_format, [{"user_id": "u", "item_id": "a", "timestamp": MOMENT}])
+    prices = ["12,50 €", "", "9.99", None]
+    rows = [{"item_id": item, "title": item, "price": price} for item, price in zip("abcd", prices, strict=True)]
+    write_table(tmp_path, table_format, rows, "items")
+    assert [row[5] for row in items_of(open_source(table_format, tmp_path))] == ["12.50 €", None, "9.99", None]
+
+
+def test_a_mark_for_a_missing_text_is_none_in_csv_only(tmp_path: Path) -> None:
+    for table_format, title in (("csv", None), ("jsonl", "null")):
+        event = {"user_id": "NA", "item_id": "null", "timestamp": MOMENT, "review_text": "null"}
+        write_table(tmp_path, table_format, [event])
+        write_table(tmp_path, table_format, [{"item_id": "null", "title": "null", "categories": "null"}], "items")
+        source = open_source(table_format, tmp_path)
+        assert events_of(source) == [("NA", "null", MOMENT, None, None, title)]
+        assert items_of(source)[0][:4] == ("null", title, None, title and [title])

@@ -27,10 +27,13 @@ from bluerec.data.sources.source import (
 )
 from bluerec.data.sources.table_files import FORMATS, TableFile, guess_format, open_table
 from bluerec.data.sources.times import TimeUnit, guess_unit, to_ticks
+from bluerec.data.sources.values import clear_missing, plain_prices
 from bluerec.errors import DataError
 
 # One of these between the parts of a text makes it a list of categories; a comma may belong to a name.
 _CATEGORY_SEPARATORS = r"\s*[|>;]\s*"
+# An id may well be NA or null.
+_NEVER_MISSING = ("user_id", "item_id")
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _read_events(
         types[mapping["rating"]] = pl.Float64()
     required = (mapping["user_id"], mapping["item_id"])
     for rows in table.read(types, required, bad, of="events", tell=tell):
-        events = _rename(rows, mapping)
+        events = _rename(rows, mapping, table.table_format)
         yield complete(events.with_columns(to_ticks(events["timestamp"], unit)), EVENTS_SCHEMA)
 
 
@@ -136,14 +139,21 @@ def _read_items(
         bad = BadLines(bad.limit)
     types = {name: _item_type(table, name, field_name) for field_name, name in mapping.items()}
     for rows in table.read(types, (mapping["item_id"],), bad, of="items", tell=tell):
-        items = _rename(rows, mapping)
+        items = _rename(rows, mapping, table.table_format)
+        if "price" in items.columns:
+            items = items.with_columns(plain_prices(items["price"]))
         if "categories" in items.columns and items["categories"].dtype == pl.String:
             items = items.with_columns(_split_categories(pl.col("categories")))
         yield complete(items, RAW_ITEMS_SCHEMA)
 
 
-def _rename(rows: pl.DataFrame, mapping: Mapping[str, str]) -> pl.DataFrame:
-    return rows.select(pl.col(name).alias(field_name) for field_name, name in mapping.items())
+def _rename(rows: pl.DataFrame, mapping: Mapping[str, str], table_format: str) -> pl.DataFrame:
+    """The columns by the names of their fields; of a CSV file, which has no null, also without marks for it."""
+    table = rows.select(pl.col(name).alias(field_name) for field_name, name in mapping.items())
+    if table_format != "csv":
+        return table
+    texts = [column for column in table if column.dtype == pl.String and column.name not in _NEVER_MISSING]
+    return table.with_columns(clear_missing(column) for column in texts)
 
 
 def _item_type(table: TableFile, name: str, field_name: str) -> pl.DataType:
