@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from bluerec.data import buckets
 from bluerec.data.cleaning import clean_texts
 from bluerec.data.drops import EVENT_DROPS, ITEM_DROPS
-from bluerec.data.prepare import Filters, Prepared, prepare
+from bluerec.data.prepare import prepare
+from bluerec.data.prepared import Filters, Prepared
 from bluerec.data.sources import open_source
 from bluerec.data.tables import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, load_dataset
 from bluerec.errors import ConfigError, DataError

@@ -10,7 +10,8 @@ import typer
 from bluerec.cli import console
 from bluerec.cli.options import JsonOption
 from bluerec.data.drops import Drops
-from bluerec.data.prepare import Filters, Prepared, prepare
+from bluerec.data.prepare import prepare
+from bluerec.data.prepared import Filters, Prepared
 from bluerec.data.sources import SOURCES, Columns, open_source
 from bluerec.data.sources.columns import EVENT_OPTION, ITEM_OPTION, parse_mapping
 

@@ -7,80 +7,36 @@ k-core; then each bucket is sorted and written. The folder appears under its nam
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from bluerec import __version__
 from bluerec.data.buckets import EventBuckets
 from bluerec.data.checks import drop_impossible_times, mend_events, mend_items
 from bluerec.data.drops import DROPS_FILE, DropCounts, Drops
 from bluerec.data.item_store import ItemStore
 from bluerec.data.k_core import BoolArray, find_k_core
+from bluerec.data.prepared import PREPARE_FILE, Filters, Prepared, describe
 from bluerec.data.sources.lines import BadLines
 from bluerec.data.sources.source import RAW_ITEMS_SCHEMA, Source, complete
 from bluerec.data.staging import new_folder
 from bluerec.data.tables import INTERACTIONS_FILE, INTERACTIONS_SCHEMA, ITEMS_FILE, ITEMS_SCHEMA
 from bluerec.data.threads import map_ahead
-from bluerec.errors import ConfigError, DataError
+from bluerec.errors import DataError
 from bluerec.runs import write_json
 from bluerec.types import IntArray
 
-PREPARE_FILE = "prepare.json"
 _OUTPUTS = (INTERACTIONS_FILE, ITEMS_FILE, DROPS_FILE, PREPARE_FILE)
 _ROW_GROUP = 100_000
 # Text packs about this well with gzip; decides nothing but the number of buckets.
 _GZIP_RATIO = 4
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-
-
-@dataclass(frozen=True)
-class Filters:
-    """What is kept. See docs/data-format.md for the reasons behind the defaults."""
-
-    min_user_events: int = 1
-    min_item_events: int = 1
-    keep_repeats: bool = False
-    max_bad_rows: int = 100
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            # A user or an item without an event is never kept.
-            least = 1 if name in ("min_user_events", "min_item_events") else 0
-            if value < least:
-                option = "--" + name.replace("_", "-")
-                raise ConfigError(f"{option} is {value}; give a number of at least {least}")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A prepared folder and how it came about."""
-
-    folder: Path
-    n_users: int
-    n_items: int
-    n_events: int
-    drops: DropCounts
-    notes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "folder": str(self.folder),
-            "n_users": self.n_users,
-            "n_items": self.n_items,
-            "n_interactions": self.n_events,
-            "drops": self.drops.as_dict(),
-            "notes": list(self.notes),
-        }
 
 
 @contextmanager
@@ -117,7 +73,7 @@ def prepare(
             Path(out), int(work.users.sum()), int(work.items.sum()), work.drops.events.n_kept, work.drops, source.notes
         )
         write_json(folder / DROPS_FILE, work.drops.as_dict())
-        write_json(folder / PREPARE_FILE, _describe(source, filters, prepared, folder))
+        write_json(folder / PREPARE_FILE, describe(source, filters, prepared, folder))
     return prepared
 
 
@@ -289,24 +245,3 @@ def _count_bytes(files: tuple[Path, ...], tell: Callable[[int, int], None]) -> C
 
 def _n_text_bytes(files: tuple[Path, ...]) -> int:
     return sum(file.stat().st_size * (_GZIP_RATIO if file.suffix == ".gz" else 1) for file in files)
-
-
-def _describe(source: Source, filters: Filters, prepared: Prepared, folder: Path) -> dict[str, Any]:
-    """What prepare.json holds: what was asked, read, found and written."""
-    return {
-        "schema": "bluerec-prepared-1",
-        "source": source.name,
-        "filters": asdict(filters),
-        "inputs": [{"file": str(file), "bytes": file.stat().st_size} for file in dict.fromkeys(source.files)],
-        "notes": list(source.notes),
-        "n_users": prepared.n_users,
-        "n_items": prepared.n_items,
-        "n_interactions": prepared.n_events,
-        "outputs": {name: _hash_file(folder / name) for name in (INTERACTIONS_FILE, ITEMS_FILE)},
-        "versions": {"bluerec": __version__, "polars": pl.__version__},
-    }
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
