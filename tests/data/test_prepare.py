@@ -147,6 +147,32 @@ def test_items_in_event_rows_are_no_duplicates(tmp_path: Path) -> None:
     assert drops["interactions"]["dropped"]["malformed_line"] == 1
 
 
+def test_mixed_units_are_told_apart_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    second = START // 1000
+    rows = [f"u,i{row},{(second + row) * (1000 if row % 2 else 1)}" for row in range(6)]
+    path.write_text("\n".join(["user,item,time", *rows, ""]))
+    source = open_source("csv", path)
+    assert f"s or ms, each value by its size (values like {second} and {START + 1000})" in source.notes[1]
+    prepared = prepare(source, tmp_path / "out")
+    assert interactions(tmp_path / "out")["timestamp"].to_list() == list(range(second, second + 6))
+    assert f"3 in s (like {second}), 3 in ms (like {START + 1000})" in prepared.notes[-1]
+    described = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    assert described["notes"] == list(prepared.notes)
+    assert (described["first_timestamp"], described["last_timestamp"]) == (second, second + 5)
+
+
+def test_times_of_1970_among_others_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"user,item,time\nu,a,{START // 1000}\nu,b,{START // 10**6}\nu,c,{START // 1000}\n")
+    prepared = prepare(open_source("csv", path), tmp_path / "out")
+    assert prepared.notes[-1].startswith("1 of 3 interactions are from before March 1973, ")
+    assert "--timestamp-unit" in prepared.notes[-1]
+    positions = tmp_path / "b.csv"
+    positions.write_text("user,item,time\nu,a,1\nu,b,2\n")
+    assert not any("1973" in note for note in prepare(open_source("csv", positions), tmp_path / "b").notes)
+
+
 def leaves_anything(folder: Path, out: Path, **filters: object) -> bool:
     try:
         run(folder, out, **filters)

@@ -1,7 +1,6 @@
 """Tables of any origin: columns guessed or refused, times in any unit, all three formats alike."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -9,8 +8,7 @@ import pytest
 
 from bluerec.data.sources import Columns, Source, open_source
 from bluerec.data.sources.columns import parse_mapping
-from bluerec.data.sources.lines import BadLines
-from bluerec.data.sources.times import TimeUnit, guess_unit, to_ticks
+from bluerec.data.sources.findings import BadLines
 from bluerec.errors import ConfigError, DataError
 
 MOMENT = 1_568_738_284
@@ -210,40 +208,6 @@ def test_other_separators_are_seen(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"user,item,time\nu,a,{MOMENT}\n".replace(",", separator))
     assert events_of(open_source("csv", path))[0][:3] == ("u", "a", MOMENT)
-
-
-@pytest.mark.parametrize(
-    ("values", "unit", "seconds"),
-    [
-        ([0, 1, 2], "s", 1),
-        ([MOMENT], "s", 1),
-        ([MOMENT * 1000], "ms", 1000),
-        ([MOMENT * 10**6], "us", 10**6),
-        ([MOMENT * 10**9], "ns", 10**9),
-        ([f"{MOMENT}.5", None], "s", 1),
-        (["2019-09-17"], "date", 1000),
-        (["2019-09-17 16:38:04", "2019-09-17T16:38:04Z", "2019-09-17T18:38:04+02:00"], "date", 1000),
-        ([datetime(2019, 9, 17, 16, 38, 4, tzinfo=UTC)], "date", 1000),
-    ],
-)
-def test_times(values: list, unit: str, seconds: int) -> None:
-    times = pl.Series(values)
-    guessed = guess_unit(times, None, where="here")
-    assert (guessed.name, guessed.ticks_per_second) == (unit, seconds)
-    ticks = to_ticks(times, guessed).drop_nulls()
-    if unit == "date" and str(values[0]) != "2019-09-17":
-        assert ticks.to_list() == [MOMENT * 1000] * len(values)
-    elif unit != "date":
-        assert ticks.to_list() == [int(float(value)) for value in values if value is not None]
-
-
-def test_times_that_cannot_be_read_are_missing() -> None:
-    assert to_ticks(pl.Series(["12", "soon", None, "-5", "1e3"]), TimeUnit("s")).to_list() == [12, None, None, -5, 1000]
-    assert to_ticks(pl.Series(["2019-09-17", "17/9"]), TimeUnit("date"))[1] is None
-
-
-def test_nanoseconds_stay_exact() -> None:
-    assert to_ticks(pl.Series(["1568738284832123457"]), TimeUnit("ns"))[0] == 1568738284832123457
 
 
 def test_categories_written_as_lists(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluerec.data.sources import blocks
-from bluerec.data.sources.lines import BadLines, Delimited, JsonLines, LineFormat, read_lines
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import Delimited, JsonLines, LineFormat, read_lines
 from bluerec.errors import DataError
 
 SCHEMA = pl.Schema({"user": pl.String(), "time": pl.Int64(), "stars": pl.Float64(), "tags": pl.List(pl.String())})

@@ -50,7 +50,7 @@ def prepare_command(
         ),
     ] = None,
     timestamp_unit: Annotated[
-        str | None, typer.Option(metavar="UNIT", help="parquet, csv, jsonl: s, ms, us, ns or date; else guessed.")
+        str | None, typer.Option(metavar="UNIT", help="parquet, csv, jsonl: s, ms, us, ns or date; else by the size of each value.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,6 +66,8 @@ def prepare_command(
     for note in opened.notes:
         console.say(note)
     prepared = prepare(opened, out, filters, overwrite=overwrite, progress=console.progress)
+    for note in prepared.notes[len(opened.notes) :]:
+        console.say(note)
     if as_json:
         console.print_json(prepared.as_dict())
     else:
@@ -74,7 +76,8 @@ def prepare_command(
 
 def _print(prepared: Prepared) -> None:
     console.print_result(
-        f"{prepared.folder}: {prepared.n_users:,} users, {prepared.n_items:,} items, {prepared.n_events:,} interactions"
+        f"{prepared.folder}: {prepared.n_users:,} users, {prepared.n_items:,} items, "
+        f"{prepared.n_events:,} interactions {prepared.span}"
     )
     tables = (("interactions", prepared.drops.events), ("items", prepared.drops.items))
     console.print_table([row for name, drops in tables for row in _rows(name, drops)])

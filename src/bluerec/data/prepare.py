@@ -21,8 +21,8 @@ from bluerec.data.checks import drop_impossible_times, mend_events, mend_items
 from bluerec.data.drops import DROPS_FILE, DropCounts, Drops
 from bluerec.data.item_store import ItemStore
 from bluerec.data.k_core import BoolArray, find_k_core
-from bluerec.data.prepared import PREPARE_FILE, Filters, Prepared, describe
-from bluerec.data.sources.lines import BadLines
+from bluerec.data.prepared import PREPARE_FILE, Filters, Prepared, TimeSpan, describe
+from bluerec.data.sources.findings import BadLines
 from bluerec.data.sources.source import RAW_ITEMS_SCHEMA, Source, complete
 from bluerec.data.staging import new_folder
 from bluerec.data.tables import INTERACTIONS_FILE, INTERACTIONS_SCHEMA, ITEMS_FILE, ITEMS_SCHEMA
@@ -70,7 +70,13 @@ def prepare(
         work.decide(progress)
         work.write(folder, progress)
         prepared = Prepared(
-            Path(out), int(work.users.sum()), int(work.items.sum()), work.drops.events.n_kept, work.drops, source.notes
+            Path(out),
+            n_users=int(work.users.sum()),
+            n_items=int(work.items.sum()),
+            n_events=work.drops.events.n_kept,
+            drops=work.drops,
+            notes=(*source.notes, *work.notes()),
+            span=work.span,
         )
         write_json(folder / DROPS_FILE, work.drops.as_dict())
         write_json(folder / PREPARE_FILE, describe(source, filters, prepared, folder))
@@ -87,6 +93,7 @@ class _Preparation:
         self.source = source
         self.filters = filters
         self.drops = DropCounts()
+        self.span = TimeSpan()
         self.bad = BadLines(filters.max_bad_rows)
         self.item_store = ItemStore(scratch / "items")
         self.buckets = buckets
@@ -191,7 +198,7 @@ class _Preparation:
         with progress("writing interactions") as tell:
             kept_events = map_ahead(self._take_events, self.buckets.numbers)
             tables = _count(kept_events, self.drops.events, tell, self.buckets.n_buckets)
-            _write_parquet(tables, INTERACTIONS_SCHEMA, folder / INTERACTIONS_FILE)
+            _write_parquet(self._measure(tables), INTERACTIONS_SCHEMA, folder / INTERACTIONS_FILE)
         with progress("writing items") as tell:
             kept_items = map_ahead(mend_items, self.item_store.take(self.items))
             tables = _count(kept_items, self.drops.items, tell, self.item_store.n_tables)
@@ -200,6 +207,11 @@ class _Preparation:
         events.dropped["k_core"] = events.n_read - events.n_kept - events.dropped.total()
         items.dropped["without_events"] = items.n_read - items.n_kept - items.dropped.total()
 
+    def _measure(self, tables: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        for table in tables:
+            self.span.add(table["timestamp"])
+            yield table
+
     def _take_events(self, number: int) -> tuple[pl.DataFrame, Drops]:
         """What is kept of a bucket, each user's events in order of time."""
         survivors = self._survivors_of(number)
@@ -207,6 +219,11 @@ class _Preparation:
         positions = survivors["position"].filter(pl.Series(kept))
         seconds = pl.col("timestamp") // self.source.ticks_per_second
         return mend_events(self.buckets.read_whole(number)[positions].with_columns(seconds))
+
+    def notes(self) -> tuple[str, ...]:
+        """What came up that only the whole of the data shows."""
+        found = (self.bad.units.describe(), self.span.describe_early(self.drops.events.n_kept))
+        return tuple(note for note in found if note)
 
 
 def _count(

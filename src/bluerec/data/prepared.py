@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 from bluerec import __version__
 from bluerec.data.drops import DropCounts
 from bluerec.data.sources.source import Source
-from bluerec.data.tables import INTERACTIONS_FILE, ITEMS_FILE
+from bluerec.data.tables import FIRST_PLAUSIBLE_SECOND, INTERACTIONS_FILE, ITEMS_FILE
 from bluerec.errors import ConfigError
 
 PREPARE_FILE = "prepare.json"
@@ -36,6 +37,39 @@ class Filters:
                 raise ConfigError(f"{option} is {value}; give a number of at least {least}")
 
 
+@dataclass
+class TimeSpan:
+    """First and last timestamp of some interactions, in seconds, and how many are too early to be times."""
+
+    first: int = 0
+    last: int = -1
+    n_early: int = 0
+
+    def add(self, timestamps: pl.Series) -> None:
+        """Take in the timestamps of a table, (n_rows,), without nulls."""
+        if not timestamps.len():
+            return
+        first, last = int(timestamps.min()), int(timestamps.max())  # type: ignore[arg-type]
+        is_empty = self.last < self.first
+        self.first, self.last = (first, last) if is_empty else (min(self.first, first), max(self.last, last))
+        self.n_early += int((timestamps < FIRST_PLAUSIBLE_SECOND).sum())
+
+    def __str__(self) -> str:
+        if self.last < FIRST_PLAUSIBLE_SECOND:
+            return f"at positions {self.first} to {self.last}"
+        first, last = (datetime.fromtimestamp(second, UTC).date() for second in (self.first, self.last))
+        return f"from {first} to {last}"
+
+    def describe_early(self, n_events: int) -> str:
+        """What is wrong where some are too early to be times and others are not; else nothing."""
+        if not self.n_early or self.last < FIRST_PLAUSIBLE_SECOND:
+            return ""
+        return (
+            f"{self.n_early:,} of {n_events:,} interactions are from before March 1973, and with them all timestamps "
+            "count as positions, not times; check their unit (--timestamp-unit) or take them out"
+        )
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A prepared folder and how it came about."""
@@ -46,6 +80,7 @@ class Prepared:
     n_events: int
     drops: DropCounts
     notes: tuple[str, ...]
+    span: TimeSpan
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -53,6 +88,8 @@ class Prepared:
             "n_users": self.n_users,
             "n_items": self.n_items,
             "n_interactions": self.n_events,
+            "first_timestamp": self.span.first,
+            "last_timestamp": self.span.last,
             "drops": self.drops.as_dict(),
             "notes": list(self.notes),
         }
@@ -65,10 +102,12 @@ def describe(source: Source, filters: Filters, prepared: Prepared, folder: Path)
         "source": source.name,
         "filters": asdict(filters),
         "inputs": [{"file": str(file), "bytes": file.stat().st_size} for file in dict.fromkeys(source.files)],
-        "notes": list(source.notes),
+        "notes": list(prepared.notes),
         "n_users": prepared.n_users,
         "n_items": prepared.n_items,
         "n_interactions": prepared.n_events,
+        "first_timestamp": prepared.span.first,
+        "last_timestamp": prepared.span.last,
         "outputs": {name: _hash_file(folder / name) for name in (INTERACTIONS_FILE, ITEMS_FILE)},
         "versions": {"bluerec": __version__, "polars": pl.__version__},
     }

@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.sources.blocks import Tell, read_head
-from bluerec.data.sources.lines import BadLines, Delimited, JsonLines, LineFormat, read_lines
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import Delimited, JsonLines, LineFormat, read_lines
 from bluerec.data.sources.source import (
     EVENTS_SCHEMA,
     Source,

@@ -15,7 +15,7 @@ import polars as pl
 
 from bluerec.data.sources.blocks import Tell
 from bluerec.data.sources.columns import ITEM_OPTION, describe_columns, map_events, map_items
-from bluerec.data.sources.lines import BadLines
+from bluerec.data.sources.findings import BadLines
 from bluerec.data.sources.source import (
     EVENTS_SCHEMA,
     RAW_ITEMS_SCHEMA,
@@ -128,7 +128,7 @@ def _read_events(
     required = (mapping["user_id"], mapping["item_id"])
     for rows in table.read(types, required, bad, of="events", tell=tell):
         events = _rename(rows, mapping, table.table_format)
-        yield complete(events.with_columns(to_ticks(events["timestamp"], unit)), EVENTS_SCHEMA)
+        yield complete(events.with_columns(to_ticks(events["timestamp"], unit, bad.units)), EVENTS_SCHEMA)
 
 
 def _read_items(

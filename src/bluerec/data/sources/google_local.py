@@ -15,7 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.lines import BadLines, JsonLines, read_lines
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import JsonLines, read_lines
 from bluerec.data.sources.source import (
     EVENTS_SCHEMA,
     RAW_ITEMS_SCHEMA,

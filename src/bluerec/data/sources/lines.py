@@ -20,47 +20,12 @@ from typing import Any
 import polars as pl
 
 from bluerec.data.sources.blocks import Block, Tell, read_blocks
+from bluerec.data.sources.findings import BadLine, BadLines, shorten
 from bluerec.data.threads import map_ahead
-from bluerec.errors import DataError
 
 # Below this many lines, reading one by one is cheaper than halving further.
 _FEW_LINES = 32
-_SHOWN_CHARACTERS = 60
 _POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that cannot be read, and why."""
-
-    number: int
-    reason: str
-    value: str
-
-
-@dataclass
-class BadLines:
-    """Counts the bad lines of all files of a run, by what they should hold, and stops the run beyond `limit`."""
-
-    limit: int
-    counts: dict[str, int] = field(default_factory=dict)
-    first: str = ""
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-    def add(self, path: Path, bad: BadLine, *, of: str) -> None:
-        """Count one bad line among the lines `of` a kind. Raises `DataError` beyond the limit."""
-        self.counts[of] = self.counts.get(of, 0) + 1
-        where = f"{path}:{bad.number}: {bad.reason}: {_shorten(bad.value)}"
-        self.first = self.first or where
-        if self.total > self.limit:
-            before = f", the first was {self.first}" if self.first != where else ""
-            raise DataError(
-                f"{where}; more than {self.limit} bad line(s){before}; "
-                "is this the right SOURCE? To drop and count them raise --max-bad-rows"
-            )
 
 
 @dataclass(frozen=True)
@@ -247,9 +212,9 @@ def coerce_fields(line_format: LineFormat, values: dict[str, Any]) -> tuple[Any,
         try:
             value = _COERCIONS[kind.base_type()](values.get(name))
         except (ValueError, OverflowError):
-            raise ValueError(f"{name} is {_shorten(str(values[name]))}, not of type {kind}") from None
+            raise ValueError(f"{name} is {shorten(str(values[name]))}, not of type {kind}") from None
         if name in line_format.required and value in (None, ""):
-            raise ValueError(f"no {name} among the fields {_shorten(', '.join(map(str, values)))}")
+            raise ValueError(f"no {name} among the fields {shorten(', '.join(map(str, values)))}")
         row.append(value)
     return tuple(row)
 
@@ -306,9 +271,3 @@ _COERCIONS = {pl.String: _to_text, pl.Int64: _to_integer, pl.Float64: _to_number
 
 def _decode(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace")
-
-
-def _shorten(text: str) -> str:
-    """The beginning of a value, printable, on one line."""
-    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
-    return ascii(shown) if not shown.isprintable() else repr(shown)

@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.lines import BadLines, Delimited, read_lines
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import Delimited, read_lines
 from bluerec.data.sources.source import EVENTS_SCHEMA, RAW_ITEMS_SCHEMA, Source, complete, list_files
 from bluerec.errors import DataError
 

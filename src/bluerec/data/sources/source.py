@@ -10,7 +10,7 @@ from typing import Protocol
 import polars as pl
 
 from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.lines import BadLines
+from bluerec.data.sources.findings import BadLines
 from bluerec.errors import DataError
 
 # `timestamp` is in ticks of the source, `Source.ticks_per_second` of them in a second.

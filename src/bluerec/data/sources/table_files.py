@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.sources.blocks import Tell, read_head
-from bluerec.data.sources.lines import BadLine, BadLines, Delimited, JsonLines, LineFormat, coerce_fields, read_lines
+from bluerec.data.sources.findings import BadLine, BadLines
+from bluerec.data.sources.lines import Delimited, JsonLines, LineFormat, coerce_fields, read_lines
 from bluerec.data.sources.source import has_suffix
 from bluerec.errors import DataError
 
