@@ -173,6 +173,33 @@ def test_times_of_1970_among_others_are_told(tmp_path: Path) -> None:
     assert not any("1973" in note for note in prepare(open_source("csv", positions), tmp_path / "b").notes)
 
 
+@pytest.mark.parametrize("table_format", ["csv", "jsonl", "parquet"])
+def test_an_event_with_an_unreadable_rating_stays(tmp_path: Path, table_format: str) -> None:
+    ratings = ["five", "4,5", "", "4/5", "0", "5"]
+    rows = [
+        {"user_id": "u", "item_id": f"i{row}", "timestamp": START // 1000 + row, "rating": rating}
+        for row, rating in enumerate([*ratings, "late"])
+    ]
+    rows.append(rows[-1])
+    path = tmp_path / f"a.{table_format}"
+    table = pl.DataFrame(rows)
+    {"csv": table.write_csv, "jsonl": table.write_ndjson, "parquet": table.write_parquet}[table_format](path)
+    prepare(open_source(table_format, path), tmp_path / "out", Filters(max_bad_rows=0))
+    assert interactions(tmp_path / "out")["rating"].to_list() == [None, 4.5, None, None, None, 5.0, None]
+    drops = counts(tmp_path / "out")["interactions"]
+    assert drops["dropped"]["malformed_line"] == 0
+    assert {reason: n for reason, n in drops["repaired"].items() if n} == {"unreadable_rating": 3, "zero_rating": 1}
+    assert drops["missing"]["rating"] == 5
+
+
+def test_a_rating_that_is_not_a_number_in_parquet_is_missing(tmp_path: Path) -> None:
+    columns = {"user_id": ["u", "v"], "item_id": ["a", "a"], "timestamp": [1, 2], "rating": [float("nan"), 3.0]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet")
+    prepare(open_source("parquet", tmp_path / "a.parquet"), tmp_path / "out")
+    assert interactions(tmp_path / "out")["rating"].to_list() == [None, 3.0]
+    assert not sum(counts(tmp_path / "out")["interactions"]["repaired"].values())
+
+
 def leaves_anything(folder: Path, out: Path, **filters: object) -> bool:
     try:
         run(folder, out, **filters)

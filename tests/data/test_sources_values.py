@@ -1,11 +1,13 @@
-"""Values as people and programs write them: prices with decimal commas, and marks for what is missing."""
+"""Values as people and programs write them: ratings, prices with decimal commas, and marks for what is missing."""
+
+import math
 
 import polars as pl
 import pytest
 
 from bluerec.data.checks import mend_items
 from bluerec.data.sources.source import RAW_ITEMS_SCHEMA, complete
-from bluerec.data.sources.values import clear_missing, plain_prices
+from bluerec.data.sources.values import clear_missing, plain_prices, read_ratings
 
 
 def read_prices(*prices: str | None) -> tuple[list[float | None], int]:
@@ -55,3 +57,33 @@ def test_a_sign_before_a_decimal_comma_is_not_lost() -> None:
 def test_marks_for_what_is_missing_count_where_they_stand_alone() -> None:
     texts = pl.Series(["null", "NA", "None", "", "Null Island", "none", "na", None])
     assert clear_missing(texts).to_list() == [None, None, None, None, "Null Island", "none", "na", None]
+
+
+@pytest.mark.parametrize(
+    ("text", "rating"),
+    [
+        ("4", 4.0),
+        (" 4.5 ", 4.5),
+        ("4,5", 4.5),
+        ("-1", -1.0),
+        ("1e1", 10.0),
+        ("5 stars", 5.0),
+        ("1 Star", 1.0),
+        ("4,5 stars", 4.5),
+        ("3★", 3.0),
+        ("inf", math.inf),
+        ("", None),
+        ("NULL", None),
+        (None, None),
+    ],
+)
+def test_a_rating_is_a_number(text: str | None, rating: float | None) -> None:
+    assert read_ratings(pl.Series([text, "2"])).to_list() == [rating, 2.0]
+
+
+@pytest.mark.parametrize("text", ["five", "4/5", "4 of 5", "1,000", "★★★", "4 5", "stars", "true", "[1]"])
+def test_what_is_no_number_is_marked_as_unreadable(text: str) -> None:
+    """Not 4/5 either: its scale is another than that of a plain 4."""
+    ratings = read_ratings(pl.Series([text, None, "2"]))
+    assert math.isnan(ratings[0])
+    assert ratings[1:].to_list() == [None, 2.0]

@@ -50,7 +50,10 @@ def prepare_command(
         ),
     ] = None,
     timestamp_unit: Annotated[
-        str | None, typer.Option(metavar="UNIT", help="parquet, csv, jsonl: s, ms, us, ns or date; else by the size of each value.")
+        str | None,
+        typer.Option(
+            metavar="UNIT", help="parquet, csv, jsonl: s, ms, us, ns or date; else by the size of each value."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,7 +21,7 @@ EVENT_DROPS = (
     "repeat",
     "k_core",
 )
-EVENT_REPAIRS = ("zero_rating", "impossible_rating", "review_title_markup", "review_text_markup")
+EVENT_REPAIRS = ("unreadable_rating", "zero_rating", "impossible_rating", "review_title_markup", "review_text_markup")
 ITEM_DROPS = ("malformed_line", "duplicate_item", "without_events")
 ITEM_REPAIRS = ("unreadable_price", "title_markup", "description_markup", "brand_markup", "domain_markup")
 

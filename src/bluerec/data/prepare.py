@@ -217,8 +217,12 @@ class _Preparation:
         survivors = self._survivors_of(number)
         kept = self.users[survivors["user_row"].to_numpy()] & self.items[survivors["item_row"].to_numpy()]
         positions = survivors["position"].filter(pl.Series(kept))
+        events = self.buckets.read_whole(number)[positions]
+        unreadable = events["rating"].is_nan().fill_null(False)
         seconds = pl.col("timestamp") // self.source.ticks_per_second
-        return mend_events(self.buckets.read_whole(number)[positions].with_columns(seconds))
+        table, drops = mend_events(events.with_columns(seconds, events["rating"].fill_nan(None)))
+        drops.repaired["unreadable_rating"] = int(unreadable.sum())
+        return table, drops
 
     def notes(self) -> tuple[str, ...]:
         """What came up that only the whole of the data shows."""

@@ -27,7 +27,7 @@ from bluerec.data.sources.source import (
 )
 from bluerec.data.sources.table_files import FORMATS, TableFile, guess_format, open_table
 from bluerec.data.sources.times import TimeUnit, guess_unit, to_ticks
-from bluerec.data.sources.values import clear_missing, plain_prices
+from bluerec.data.sources.values import clear_missing, plain_prices, read_ratings
 from bluerec.errors import DataError
 
 # One of these between the parts of a text makes it a list of categories; a comma may belong to a name.
@@ -123,12 +123,16 @@ def _read_events(
 ) -> Iterator[pl.DataFrame]:
     types: dict[str, pl.DataType] = dict.fromkeys(mapping.values(), pl.String())
     types[mapping["timestamp"]] = table.sample[mapping["timestamp"]].dtype
-    if "rating" in mapping:
+    if "rating" in mapping and table.sample[mapping["rating"]].dtype.is_numeric():
         types[mapping["rating"]] = pl.Float64()
     required = (mapping["user_id"], mapping["item_id"])
     for rows in table.read(types, required, bad, of="events", tell=tell):
         events = _rename(rows, mapping, table.table_format)
-        yield complete(events.with_columns(to_ticks(events["timestamp"], unit, bad.units)), EVENTS_SCHEMA)
+        events = events.with_columns(to_ticks(events["timestamp"], unit, bad.units))
+        if "rating" in mapping:
+            rating = events["rating"]
+            events = events.with_columns(rating.fill_nan(None) if rating.dtype.is_float() else read_ratings(rating))
+        yield complete(events, EVENTS_SCHEMA)
 
 
 def _read_items(

@@ -13,7 +13,8 @@ from bluerec.data.sources.blocks import Tell
 from bluerec.data.sources.findings import BadLines
 from bluerec.errors import DataError
 
-# `timestamp` is in ticks of the source, `Source.ticks_per_second` of them in a second.
+# `timestamp` is in ticks of the source, `Source.ticks_per_second` of them in a second; `rating` is not a number (NaN)
+# where something stands that cannot be read as one.
 EVENTS_SCHEMA = pl.Schema(
     {
         "user_id": pl.String(),

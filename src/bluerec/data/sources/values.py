@@ -1,11 +1,15 @@
-"""Values of tables of any origin, as people and programs write them: what is missing, and prices."""
+"""Values of tables of any origin, as people and programs write them: what is missing, ratings and prices."""
 
 from __future__ import annotations
+
+import math
 
 import polars as pl
 
 # What programs write into a text file where there is no value; ids are never taken for one of them.
 _MISSING = ("", "null", "NULL", "None", "NaN", "nan", "NA", "N/A", "<NA>", "\\N")
+# "4,5", "5 stars"; "4/5" is of another scale than a plain 4, and how many stars there can be in "★★★★" is not said.
+_RATING = r"(?i)^(-?\d+(?:[.,]\d{1,2})?)\s*(?:stars?|★)?$"
 # "12,50 €", "1.299,00 EUR" and "1 299,00": of a comma before one or two last digits nothing else can be meant.
 _DECIMAL_COMMA = r"^(\D*)(\d{1,3}(?:\.\d{3})+|\d{1,3}(?:[\s'’]\d{3})+|\d+),(\d{1,2})(\D*)$"
 # "1.299.000": of several groups the point separates thousands.
@@ -15,6 +19,17 @@ _POINTED_THOUSANDS = r"^\D*\d{1,3}(?:\.\d{3}){2,}\D*$"
 def clear_missing(texts: pl.Series) -> pl.Series:
     """The texts, null where one is empty or a mark for a missing value and nothing else."""
     return texts.set(texts.is_in(_MISSING).fill_null(False), None)
+
+
+def read_ratings(texts: pl.Series) -> pl.Series:
+    """Ratings as numbers: null where there is none, not a number (NaN) where something else stands."""
+    texts = clear_missing(texts.str.strip_chars())
+    ratings = texts.cast(pl.Float64, strict=False)
+    unread = ratings.is_null() & texts.is_not_null()
+    if unread.any():
+        numbers = texts.filter(unread).str.extract(_RATING).str.replace(",", ".", literal=True).cast(pl.Float64)
+        ratings = ratings.scatter(unread.arg_true(), numbers.fill_null(math.nan))
+    return ratings
 
 
 def plain_prices(texts: pl.Series) -> pl.Series:
