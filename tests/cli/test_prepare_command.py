@@ -61,6 +61,15 @@ def test_positions_have_no_dates(run: Run, tmp_path: Path) -> None:
     assert "position, not a time" in err
 
 
+def test_the_first_example_of_each_reason_is_told(run: Run, ratings: Path, tmp_path: Path) -> None:
+    _, out, err = run("prepare", "csv", ratings, "--out", tmp_path / "out")
+    assert err.splitlines()[-2:] == [
+        f"first negative_timestamp of the interactions: {ratings}:4: user 'v', item 'a', timestamp '-1'",
+        f"first repeat of the interactions: {ratings}:3: user 'u', item 'a'",
+    ]
+    assert "first repeat" not in out
+
+
 def test_json(run: Run, ratings: Path, tmp_path: Path) -> None:
     options = ("--column", "rating=", "--item-column", "title=", "--keep-repeats", "--json")
     status, out, _ = run("prepare", "csv", ratings, "--out", tmp_path / "out", *options)

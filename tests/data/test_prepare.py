@@ -111,6 +111,21 @@ def test_every_fault_is_handled_and_counted(tmp_path: Path) -> None:
     assert drops["items"]["missing"]["title"] == 1
     assert (prepared.n_users, prepared.n_items, prepared.n_events) == (2, 2, 3)
     assert sorted(os.listdir(tmp_path / "out")) == OUTPUTS
+    reviews_file, metadata_file = tmp_path / "raw" / "Games.jsonl", tmp_path / "raw" / "meta_Games.jsonl"
+    assert drops["interactions"]["examples"] == {
+        "malformed_line": f"{reviews_file}:10: neither JSON nor a Python literal: 'not json'",
+        "missing_timestamp": f"{reviews_file}:6: user 'u', item 'c', no timestamp",
+        "negative_timestamp": f"{reviews_file}:5: user 'u', item 'c', timestamp '-1'",
+        "implausible_timestamp": f"{reviews_file}:7: user 'u', item 'c', timestamp '{START + 10**14}'",
+        "unknown_item": f"{reviews_file}:8: user 'v', item 'unheard-of'",
+        "duplicate": f"{reviews_file}:3: user 'u', item 'a'",
+        "repeat": f"{reviews_file}:1: user 'u', item 'a'",
+    }
+    assert drops["items"]["examples"] == {
+        "malformed_line": f"{metadata_file}:5: no parent_asin among the fields 'title': {json.dumps(metadata[4])!r}",
+        "duplicate_item": f"{metadata_file}:3: item 'a'",
+        "without_events": "item 'c'",
+    }
 
 
 def test_equal_times_keep_the_order_of_the_source_and_milliseconds_count(tmp_path: Path) -> None:
@@ -200,6 +215,43 @@ def test_a_rating_that_is_not_a_number_in_parquet_is_missing(tmp_path: Path) -> 
     assert not sum(counts(tmp_path / "out")["interactions"]["repaired"].values())
 
 
+@pytest.mark.parametrize("table_format", ["csv", "jsonl", "parquet"])
+def test_the_first_value_that_cannot_be_read_is_shown_with_its_line(tmp_path: Path, table_format: str) -> None:
+    times = ["2022-04-15", "2022-04-16 10:00", "", "15.04.2022 10:00", "16.04.2022"]
+    ratings = ["5", "five", "4/5", "3", "2"]
+    table = pl.DataFrame({"user_id": list("uvwxy"), "item_id": list("aaaab"), "timestamp": times, "rating": ratings})
+    path = tmp_path / f"a.{table_format}"
+    {"csv": table.write_csv, "jsonl": table.write_ndjson, "parquet": table.write_parquet}[table_format](path)
+    prepared = prepare(open_source(table_format, path), tmp_path / "out")
+    header = table_format == "csv"
+    assert prepared.drops.events.examples == {
+        "missing_timestamp": f"{path}:{4 + header}: user 'x', item 'a', timestamp '15.04.2022 10:00'; "
+        "write seconds, milliseconds or ISO dates such as 2022-04-15 10:00",
+        "unreadable_rating": f"{path}:{2 + header}: user 'v', item 'a', rating 'five'; write a number",
+    }
+    assert counts(tmp_path / "out")["interactions"]["examples"] == prepared.drops.events.examples
+
+
+def test_the_first_event_outside_the_k_core_is_shown(tmp_path: Path) -> None:
+    reviews = [review("u", "a"), review("v", "b"), review("v", "a"), review("w", "c")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buckets, "_BUCKET_BYTES", 100)
+        run(write_reviews(tmp_path / "raw", reviews), tmp_path / "out", min_item_events=2)
+    path = tmp_path / "raw" / "Games.jsonl"
+    assert counts(tmp_path / "out")["interactions"]["examples"] == {"k_core": f"{path}:2: user 'v', item 'b'"}
+    assert counts(tmp_path / "out")["items"]["examples"] == {"without_events": "item 'b'"}
+
+
+def test_of_several_files_the_first_example_is_of_the_first(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    write_reviews(folder, [review("u", "a"), review("u", "x")], [{"parent_asin": "a"}])
+    (folder / "Books.jsonl").write_text("".join(json.dumps(review("u", item)) + "\n" for item in "aaz"))
+    run(folder, tmp_path / "out")
+    examples = counts(tmp_path / "out")["interactions"]["examples"]
+    assert examples["unknown_item"] == f"{folder / 'Books.jsonl'}:3: user 'u', item 'z'"
+    assert examples["duplicate"] == f"{folder / 'Books.jsonl'}:2: user 'u', item 'a'"
+
+
 def leaves_anything(folder: Path, out: Path, **filters: object) -> bool:
     try:
         run(folder, out, **filters)
@@ -272,6 +324,11 @@ def test_properties(
         (["junk"] * 5, {"max_bad_rows": 4}, r"Games.jsonl:5: neither JSON .* more than 4 bad line\(s\), the first was"),
         (["junk"] * 5, {}, r"no usable interaction among 5 \(dropped: 5 malformed_line\); first bad line .*:1: "),
         ([json.dumps({"user": "u"})], {}, r"no user_id among the fields 'user'"),
+        (
+            [json.dumps(review("u", "a", -START - row)) for row in (1, 2)],
+            {},
+            r"\(dropped: 2 negative_timestamp\); first negative_timestamp: .*:1: user 'u', item 'a', timestamp '-1'",
+        ),
         ([json.dumps(review("u", "a"))], {"min_user_events": 2}, r"nothing is left of 1 .* lower --min-user-events"),
     ],
 )

@@ -138,6 +138,60 @@ def test_the_size_of_blocks_does_not_matter(
         assert read(path)[1].total == whole[1].total + n_long
 
 
+records = st.lists(
+    st.sampled_from(["", "\r", "{n},x,1", '{n},"a\n\n""b""",2', '"{n}","\r\n",3\r', "{n},too few", ",no user,4"]),
+    max_size=80,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(records, st.integers(20, 400), st.booleans())
+def test_each_row_knows_its_line(
+    tmp_path_factory: pytest.TempPathFactory, some: list[str], size: int, ends_open: bool
+) -> None:
+    """Through blank lines, quoted line breaks, faulty records and any size of blocks."""
+    path = tmp_path_factory.mktemp("places") / "a.csv"
+    expected, line, text = {}, 2, "user,text,time\n"
+    for n, record in enumerate([*some, "{n},last,5"]):
+        if record.startswith(("{n},x", '{n},"', '"{n}"', "{n},last")):
+            expected[str(n)] = f"{path}:{line}"
+        text += record.replace("{n}", str(n)) + "\n"
+        line = text.count("\n") + 1
+    path.write_bytes(text.removesuffix("\n" * ends_open).encode())
+    bad = BadLines(100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_BYTES", size)
+        found = {}
+        for table in read_lines(path, CSV, bad, of="events", skip=1):
+            assert len(bad.examples.places) == table.height
+            found |= dict(zip(table["user"], map(bad.examples.where, bad.examples.places), strict=True))
+    assert found == expected
+
+
+def test_rows_whose_lines_are_not_known_have_their_file(tmp_path: Path) -> None:
+    """The parser passes over a line of spaces, which is no blank one to us."""
+    path = write(tmp_path, '{"user": "a"}', "  ", '{"user": "b"}')
+    bad = BadLines(0)
+    (table,) = read_lines(path, JSON, bad, of="events")
+    assert table["user"].to_list() == ["a", "b"]
+    assert [bad.examples.where(place) for place in bad.examples.places] == [str(path)] * 2
+
+
+def test_the_first_example_is_the_one_that_stands_first() -> None:
+    examples = BadLines(0).examples
+    assert examples.of("events") == {}
+    examples.locate(Path("a.csv"), pl.Series([7, 8, None]))
+    of_a = examples.places
+    examples.locate(Path("b.csv"), pl.Series([2]))
+    examples.add("events", "late", examples.places[0], "third")
+    examples.add("events", "late", of_a[1], "second")
+    examples.add("events", "late", of_a[0], "first")
+    examples.add("items", "late", None, "nowhere")
+    assert examples.where(of_a[2]) == "a.csv"
+    assert examples.of("events") == {"late": "a.csv:7: first"}
+    assert examples.of("items") == {"late": "nowhere"}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

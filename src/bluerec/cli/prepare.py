@@ -75,6 +75,7 @@ def prepare_command(
         console.print_json(prepared.as_dict())
     else:
         _print(prepared)
+    _tell_examples(prepared)
 
 
 def _print(prepared: Prepared) -> None:
@@ -84,6 +85,12 @@ def _print(prepared: Prepared) -> None:
     )
     tables = (("interactions", prepared.drops.events), ("items", prepared.drops.items))
     console.print_table([row for name, drops in tables for row in _rows(name, drops)])
+
+
+def _tell_examples(prepared: Prepared) -> None:
+    for name, drops in (("interactions", prepared.drops.events), ("items", prepared.drops.items)):
+        for reason, example in drops.examples.items():
+            console.say(f"first {reason} of the {name}: {example}")
 
 
 def _rows(table: str, drops: Drops) -> list[dict[str, object]]:

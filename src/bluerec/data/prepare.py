@@ -19,10 +19,18 @@ from polars.io.plugins import register_io_source
 from bluerec.data.buckets import EventBuckets
 from bluerec.data.checks import drop_impossible_times, mend_events, mend_items
 from bluerec.data.drops import DROPS_FILE, DropCounts, Drops
+from bluerec.data.fault_examples import (
+    EVENTS,
+    ITEMS,
+    add_repeated_item,
+    add_value_examples,
+    choose_examples,
+    describe_event,
+)
 from bluerec.data.item_store import ItemStore
 from bluerec.data.k_core import BoolArray, find_k_core
 from bluerec.data.prepared import PREPARE_FILE, Filters, Prepared, TimeSpan, describe
-from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.findings import BadLines, shorten
 from bluerec.data.sources.source import RAW_ITEMS_SCHEMA, Source, complete
 from bluerec.data.staging import new_folder
 from bluerec.data.tables import INTERACTIONS_FILE, INTERACTIONS_SCHEMA, ITEMS_FILE, ITEMS_SCHEMA
@@ -109,29 +117,40 @@ class _Preparation:
                 self._store_items(table)
 
     def _store_items(self, table: pl.DataFrame) -> None:
-        n_new = self.item_store.add(table)
+        is_new = self.item_store.add(table)
+        n_new = int(is_new.sum())
         n_read = n_new if self.source.items_repeat else table.height
         self.drops.items.n_read += n_read
         self.drops.items.dropped["duplicate_item"] += n_read - n_new
+        if n_read > n_new:
+            add_repeated_item(self.bad.examples, table, is_new)
 
     def store_events(self, progress: Progress) -> None:
         """Put the events on disk, by user; they name the items where there is no metadata."""
         drops = self.drops.events
         with progress("reading interactions") as tell:
             for table in self.source.read_events(self.bad, _count_bytes(self.source.event_files, tell)):
+                table = table.with_columns(self.bad.examples.places)
+                add_value_examples(self.bad.examples, table, self.source.ticks_per_second)
                 events, part = drop_impossible_times(table, self.source.ticks_per_second)
                 self.buckets.add(events)
                 drops.add(part)
             self.buckets.finish()
         if self.source.read_items is None:
             self._store_items(complete(self.buckets.item_ids(), RAW_ITEMS_SCHEMA))
-        for kind, counts in (("events", drops), ("items", self.drops.items)):
+        for kind, counts in ((EVENTS, drops), (ITEMS, self.drops.items)):
             counts.dropped["malformed_line"] = self.bad.counts.get(kind, 0)
             counts.n_read += self.bad.counts.get(kind, 0)
         if drops.n_read == drops.dropped.total():
+            found = choose_examples(self.bad.examples, EVENTS, drops)
+            first = [
+                f"; first {reason}: {found[reason]}" for reason, _ in drops.dropped.most_common(1) if reason in found
+            ]
+            if self.bad.first:
+                first = [f"; first bad line {self.bad.first}"]
             raise DataError(
                 f"{self.source.event_files[0]}: no usable interaction among {drops.n_read} (dropped: {drops})"
-                f"{'; first bad line ' + self.bad.first if self.bad.first else ''}; is this the right SOURCE?"
+                f"{''.join(first)}; is this the right SOURCE?"
             )
 
     def decide(self, progress: Progress) -> None:
@@ -174,16 +193,23 @@ class _Preparation:
         )
         known = events.drop_nulls("item_row").sort("user_row", "timestamp", maintain_order=True)
         second = pl.col("timestamp") // self.source.ticks_per_second
-        single = known.filter(pl.struct("user_row", "item_row", second).is_first_distinct())
-        kept = single
-        if not self.filters.keep_repeats:
-            kept = single.filter(pl.struct("user_row", "item_row").is_first_distinct())
-        dropped = Counter(
-            unknown_item=events.height - known.height,
-            duplicate=known.height - single.height,
-            repeat=single.height - kept.height,
-        )
-        return kept.select("position", "user_row", "item_row"), users.len(), dropped
+        is_single = _mark_first(known, "user_row", "item_row", second)
+        single = known.filter(is_single)
+        is_kept = _mark_first(single, "user_row", "item_row") if not self.filters.keep_repeats else None
+        kept = single if is_kept is None else single.filter(is_kept)
+        dropped = {"unknown_item": events.filter(pl.col("item_row").is_null()), "duplicate": known.filter(~is_single)}
+        if is_kept is not None:
+            dropped["repeat"] = single.filter(~is_kept)
+        for reason, rows in dropped.items():
+            self._add_example(reason, keys, rows["position"])
+        counts = Counter({reason: rows.height for reason, rows in dropped.items()})
+        return kept.select("position", "user_row", "item_row"), users.len(), counts
+
+    def _add_example(self, reason: str, events: pl.DataFrame, positions: pl.Series) -> None:
+        """Take the first of some events of a bucket that are dropped, which stand in it as in the source."""
+        if positions.len():
+            first = int(positions.min())  # type: ignore[arg-type]
+            self.bad.examples.add(EVENTS, reason, events["place"][first], describe_event(events, first))
 
     def _survivors_of(self, number: int) -> pl.DataFrame:
         return pl.read_parquet(self._survivors / f"{number:05d}.parquet")
@@ -206,6 +232,11 @@ class _Preparation:
         events, items = self.drops.events, self.drops.items
         events.dropped["k_core"] = events.n_read - events.n_kept - events.dropped.total()
         items.dropped["without_events"] = items.n_read - items.n_kept - items.dropped.total()
+        if not self.items.all():
+            first = shorten(self.item_store.item_id(int(self.items.argmin())))
+            self.bad.examples.add(ITEMS, "without_events", None, f"item {first}")
+        events.examples = choose_examples(self.bad.examples, EVENTS, events)
+        items.examples = choose_examples(self.bad.examples, ITEMS, items)
 
     def _measure(self, tables: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         for table in tables:
@@ -216,8 +247,9 @@ class _Preparation:
         """What is kept of a bucket, each user's events in order of time."""
         survivors = self._survivors_of(number)
         kept = self.users[survivors["user_row"].to_numpy()] & self.items[survivors["item_row"].to_numpy()]
-        positions = survivors["position"].filter(pl.Series(kept))
-        events = self.buckets.read_whole(number)[positions]
+        bucket = self.buckets.read_whole(number)
+        self._add_example("k_core", bucket, survivors["position"].filter(pl.Series(~kept)))
+        events = bucket[survivors["position"].filter(pl.Series(kept))]
         unreadable = events["rating"].is_nan().fill_null(False)
         seconds = pl.col("timestamp") // self.source.ticks_per_second
         table, drops = mend_events(events.with_columns(seconds, events["rating"].fill_nan(None)))
@@ -238,6 +270,11 @@ def _count(
         drops.add(part)
         yield table
         tell(number + 1, n_tables)
+
+
+def _mark_first(events: pl.DataFrame, *columns: str | pl.Expr) -> pl.Series:
+    """Which rows are the first with their values, (n_rows,)."""
+    return events.select(pl.struct(*columns).is_first_distinct()).to_series()
 
 
 def _write_parquet(tables: Iterator[pl.DataFrame], schema: pl.Schema, path: Path) -> None:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
+
 from bluerec.errors import DataError
+from bluerec.types import IntArray
 
 BLOCK_BYTES = 8 * 2**20
 MAX_LINE_BYTES = 4 * 2**20
@@ -67,6 +70,27 @@ def read_head(path: Path, n_bytes: int = 2**20) -> bytes:
     with _open_text(path) as (text, _):
         head = text.read(n_bytes)
     return head[: head.rfind(b"\n") + 1] or head
+
+
+def number_records(data: bytes, first_line: int, *, quoted: bool) -> IntArray:
+    """The line on which each record of a block begins, (n_records,); blank lines are none.
+
+    With `quoted`, a line break between double quotes does not end a record.
+    """
+    codes = np.frombuffer(data, dtype=np.uint8)
+    breaks = np.flatnonzero(codes == ord("\n"))
+    if not data.endswith(b"\n"):
+        breaks = np.append(breaks, len(data))
+    lines = np.arange(len(breaks))
+    if quoted:
+        n_quotes = np.searchsorted(np.flatnonzero(codes == ord('"')), breaks)
+        lines = lines[n_quotes % 2 == 0]
+    ends = breaks[lines]
+    begins, numbers = np.append(0, ends[:-1] + 1), np.append(0, lines[:-1] + 1)
+    length = ends - begins
+    # A line that ends with a carriage return and a line break has the one in it.
+    is_blank = (length == 0) | ((length == 1) & (codes[np.minimum(begins, len(codes) - 1)] == ord("\r")))
+    return first_line + numbers[~is_blank]
 
 
 def _rest_of_line(text: BinaryIO, data: bytes, quoted: bool) -> bytes:

@@ -128,6 +128,7 @@ def _read_events(
     required = (mapping["user_id"], mapping["item_id"])
     for rows in table.read(types, required, bad, of="events", tell=tell):
         events = _rename(rows, mapping, table.table_format)
+        bad.examples.raw = {name: events[name] for name in ("timestamp", "rating") if name in mapping}
         events = events.with_columns(to_ticks(events["timestamp"], unit, bad.units))
         if "rating" in mapping:
             rating = events["rating"]

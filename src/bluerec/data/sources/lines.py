@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Block, Tell, read_blocks
+from bluerec.data.sources.blocks import Block, Tell, number_records, read_blocks
 from bluerec.data.sources.findings import BadLine, BadLines, shorten
 from bluerec.data.threads import map_ahead
 
@@ -125,7 +125,10 @@ LineFormat = JsonLines | Delimited
 def read_lines(
     path: Path, line_format: LineFormat, bad: BadLines, *, of: str, tell: Tell | None = None, skip: int = 0
 ) -> Iterator[pl.DataFrame]:
-    """Tables with the schema of the format, in the order of the file, the first `skip` lines left out."""
+    """Tables with the schema of the format, in the order of the file, the first `skip` lines left out.
+
+    Where the rows of a table stand is told to `bad.examples` before it is given.
+    """
 
     def parse(block: Block) -> _Parsed:
         return _parse_block(line_format, block, skip, bad.limit)
@@ -133,15 +136,20 @@ def read_lines(
     for parsed in map_ahead(parse, read_blocks(path, quoted=line_format.quoted, tell=tell)):
         for bad_line in parsed.bad:
             bad.add(path, bad_line, of=of)
-        yield from parsed.tables
+        for table, numbers in parsed.tables:
+            bad.examples.locate(path, numbers)
+            yield table
 
 
 @dataclass
 class _Parsed:
-    """What became of a block. Once `bad` is over the limit the rest of the block does not matter."""
+    """What became of a block: tables, with the line of each row, and bad lines.
+
+    Once `bad` is over the limit the rest of the block does not matter.
+    """
 
     limit: int
-    tables: list[pl.DataFrame] = field(default_factory=list)
+    tables: list[tuple[pl.DataFrame, pl.Series]] = field(default_factory=list)
     bad: list[BadLine] = field(default_factory=list)
 
     @property
@@ -161,8 +169,17 @@ def _parse_block(line_format: LineFormat, block: Block, skip: int, limit: int) -
     if table is None:
         _parse_halves(line_format, line_format.split(data), first_line, parsed)
     else:
-        parsed.tables.append(table)
+        parsed.tables.append((table, _number_rows(line_format, data, first_line, table.height)))
     return parsed
+
+
+def _number_rows(line_format: LineFormat, data: bytes, first_line: int, n_rows: int) -> pl.Series:
+    """The line on which each row of some data begins, (n_rows,); null where the parser divides them otherwise."""
+    n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    if n_rows == n_lines:
+        return pl.int_range(first_line, first_line + n_rows, eager=True)
+    numbers = number_records(data, first_line, quoted=line_format.quoted)
+    return pl.Series(numbers) if len(numbers) == n_rows else pl.Series([None] * n_rows, dtype=pl.Int64())
 
 
 def _try_all(line_format: LineFormat, data: bytes) -> pl.DataFrame | None:
@@ -184,25 +201,28 @@ def _parse_halves(line_format: LineFormat, lines: Sequence[bytes], first_line: i
     for half in (lines[:middle], lines[middle:]):
         if parsed.is_hopeless:
             return
-        table = _try_all(line_format, b"\n".join(half))
+        data = b"\n".join(half)
+        table = _try_all(line_format, data)
         if table is None:
             _parse_halves(line_format, half, first_line, parsed)
         else:
-            parsed.tables.append(table)
+            parsed.tables.append((table, _number_rows(line_format, data, first_line, table.height)))
         first_line += sum(line.count(b"\n") + 1 for line in half)
 
 
 def _parse_singly(line_format: LineFormat, lines: Sequence[bytes], first_line: int, parsed: _Parsed) -> None:
-    rows, number = [], first_line
+    rows, numbers, number = [], [], first_line
     for line in lines:
         if line.strip():
             try:
                 rows.append(coerce_fields(line_format, line_format.parse_line(line)))
+                numbers.append(number)
             except (ValueError, csv.Error) as error:
                 reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
                 parsed.bad.append(BadLine(number, reason, _decode(line)))
         number += line.count(b"\n") + 1
-    parsed.tables.append(pl.DataFrame(rows, schema=line_format.schema, orient="row"))
+    table = pl.DataFrame(rows, schema=line_format.schema, orient="row")
+    parsed.tables.append((table, pl.Series(numbers, dtype=pl.Int64())))
 
 
 def coerce_fields(line_format: LineFormat, values: dict[str, Any]) -> tuple[Any, ...]:

@@ -65,6 +65,7 @@ class TableFile:
             for row in lacks.arg_true():
                 values = ", ".join(f"{name}={table[name][row]!r}" for name in required)
                 bad.add(self.path, BadLine(n_rows + row + 1, "row without an id", values), of=of)
+            bad.examples.locate(self.path, (~lacks).arg_true().cast(pl.Int64) + n_rows + 1)
             n_rows += table.height
             yield table.filter(~lacks)
         if tell is not None:
