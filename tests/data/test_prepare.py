@@ -252,6 +252,58 @@ def test_of_several_files_the_first_example_is_of_the_first(tmp_path: Path) -> N
     assert examples["duplicate"] == f"{folder / 'Books.jsonl'}:2: user 'u', item 'a'"
 
 
+def write_shop(folder: Path, item_ids: list[str]) -> Path:
+    """A log of one event of each item, by one user, beside a catalogue of the items 1 and 2."""
+    folder.mkdir()
+    rows = [f"u,{item_id},{START // 1000 + row}" for row, item_id in enumerate(item_ids)]
+    (folder / "interactions.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (folder / "items.csv").write_text("item_id,title\n1,A\n2,B\n")
+    return folder
+
+
+def test_many_events_of_unknown_items_are_told_with_an_id_of_each_side(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["1", "0001", "0002"])
+    prepared = prepare(open_source("csv", folder), tmp_path / "out")
+    assert prepared.notes[-1] == (
+        f"2 of 3 interactions (67%) are of items that the catalogue lacks: {folder / 'interactions.csv'}:3: user 'u', "
+        "item '0001'; the catalogue has ids like '1'; name the column with the ids of the interactions with "
+        "--item-column item_id=NAME (or --column item_id=NAME), and quote ids, so that nothing takes 0001 for 1"
+    )
+
+
+def test_a_few_events_of_unknown_items_are_only_counted(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["1"] * 29 + ["3"])
+    prepared = prepare(open_source("csv", folder), tmp_path / "out", Filters(keep_repeats=True))
+    assert prepared.drops.events.dropped["unknown_item"] == 1
+    assert not any("catalogue" in note for note in prepared.notes)
+
+
+def test_a_log_of_unknown_items_only_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["0001", "0002"])
+    with pytest.raises(
+        DataError, match=r"none of the 2 .* item '0001'; .* like '1'; .*--item-column item_id=NAME"
+    ) as it:
+        prepare(open_source("csv", folder), tmp_path / "out")
+    assert "min-user-events" not in str(it.value)
+    assert "\n" not in str(it.value)
+    (folder / "items.csv").write_text("item_id,title\n,\n")
+    with pytest.raises(DataError, match=r"none of the 2 .* the catalogue is empty"):
+        prepare(open_source("csv", folder), tmp_path / "out")
+
+
+def test_where_unknown_items_empty_the_k_core_both_are_told(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["1", "0001", "0002"])
+    with pytest.raises(DataError, match=r"lower --min-user-events and --min-item-events; 2 of 3 interactions \(67%\)"):
+        prepare(open_source("csv", folder), tmp_path / "out", Filters(min_user_events=3))
+
+
+def test_unknown_items_of_a_published_source(tmp_path: Path) -> None:
+    folder = write_reviews(tmp_path / "raw", [review("u", "x"), review("u", "y")], [{"parent_asin": "a"}])
+    with pytest.raises(DataError, match=r"none of the 2 .*Games.jsonl:1: .* like 'a'; .*the metadata") as it:
+        run(folder, tmp_path / "out")
+    assert "--item-column" not in str(it.value)
+
+
 def leaves_anything(folder: Path, out: Path, **filters: object) -> bool:
     try:
         run(folder, out, **filters)

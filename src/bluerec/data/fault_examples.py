@@ -61,6 +61,15 @@ def choose_examples(examples: Examples, kind: str, drops: Drops) -> dict[str, st
     return {reason: found[reason] for reason, count in counts.items() if count and reason in found}
 
 
+def describe_unknown_items(n_unknown: int, n_events: int, example: str, known_id: str | None, remedy: str) -> str:
+    """That events are of items that the catalogue lacks, with an id of each side; `known_id` is None if it has none."""
+    of_all = f"none of the {n_events:,} interactions is of an item that the catalogue has"
+    share = f"{n_unknown:,} of {n_events:,} interactions ({n_unknown / max(n_events, 1):.0%}) are of items that "
+    catalogue = "the catalogue is empty" if known_id is None else f"the catalogue has ids like {shorten(known_id)}"
+    what = of_all if n_unknown == n_events else f"{share}the catalogue lacks"
+    return f"{what}: {example}; {catalogue}; {remedy}"
+
+
 def _find_absent(times: pl.Series) -> pl.Series:
     return times.cast(pl.String).str.strip_chars().fill_null("") == ""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -26,6 +27,7 @@ from bluerec.data.fault_examples import (
     add_value_examples,
     choose_examples,
     describe_event,
+    describe_unknown_items,
 )
 from bluerec.data.item_store import ItemStore
 from bluerec.data.k_core import BoolArray, find_k_core
@@ -43,6 +45,8 @@ _OUTPUTS = (INTERACTIONS_FILE, ITEMS_FILE, DROPS_FILE, PREPARE_FILE)
 _ROW_GROUP = 100_000
 # Text packs about this well with gzip; decides nothing but the number of buckets.
 _GZIP_RATIO = 4
+# A larger share of events with unknown items is a fault of the ids, not of some events.
+_FEW_UNKNOWN = 0.05
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -96,6 +100,7 @@ class _Preparation:
 
     users: BoolArray  # (n_users,), which stay
     items: BoolArray  # (n_items,)
+    _n_timed: int  # events with a possible time, of known and unknown items
 
     def __init__(self, source: Source, filters: Filters, scratch: Path, buckets: EventBuckets) -> None:
         self.source = source
@@ -156,6 +161,7 @@ class _Preparation:
     def decide(self, progress: Progress) -> None:
         """Find duplicates, number the users, find the k-core."""
         survive = partial(self._survive, item_rows=self.item_store.rows())
+        self._n_timed = self.drops.events.n_read - self.drops.events.dropped.total()
         n_users = 0
         with progress("removing duplicates") as tell:
             for number, (survivors, n_users_here, dropped) in enumerate(map_ahead(survive, self.buckets.numbers)):
@@ -172,10 +178,25 @@ class _Preparation:
             min_item_events=self.filters.min_item_events,
         )
         if not self.users.any():
-            raise DataError(
-                f"{self.source.event_files[0]}: nothing is left of {self.drops.events.n_read} interactions (dropped: "
-                f"{self.drops.events}; the others by the k-core); lower --min-user-events and --min-item-events"
-            )
+            self._refuse_nothing()
+
+    def _refuse_nothing(self) -> NoReturn:
+        where, unknown = self.source.event_files[0], self._describe_unknown_items()
+        if self.drops.events.dropped["unknown_item"] == self._n_timed:
+            raise DataError(f"{where}: {unknown}")
+        raise DataError(
+            f"{where}: nothing is left of {self.drops.events.n_read} interactions (dropped: {self.drops.events}; the "
+            "others by the k-core); lower --min-user-events and --min-item-events" + (unknown and f"; {unknown}")
+        )
+
+    def _describe_unknown_items(self) -> str:
+        """What is wrong where more than a few events are of unknown items; else nothing."""
+        n_unknown = self.drops.events.dropped["unknown_item"]
+        if n_unknown <= _FEW_UNKNOWN * self._n_timed:
+            return ""
+        example = self.bad.examples.of(EVENTS)["unknown_item"]
+        known_id = self.item_store.item_id(0) if self.item_store.n_items else None
+        return describe_unknown_items(n_unknown, self._n_timed, example, known_id, self.source.unknown_items_remedy)
 
     def _survive(self, number: int, item_rows: pl.DataFrame) -> tuple[pl.DataFrame, int, Counter[str]]:
         """The events of a bucket to keep, the number of its users, and what was dropped.
@@ -258,7 +279,8 @@ class _Preparation:
 
     def notes(self) -> tuple[str, ...]:
         """What came up that only the whole of the data shows."""
-        found = (self.bad.units.describe(), self.span.describe_early(self.drops.events.n_kept))
+        early = self.span.describe_early(self.drops.events.n_kept)
+        found = (self.bad.units.describe(), early, self._describe_unknown_items())
         return tuple(note for note in found if note)
 
 

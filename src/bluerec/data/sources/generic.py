@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.columns import ITEM_OPTION, describe_columns, map_events, map_items
+from bluerec.data.sources.columns import EVENT_OPTION, ITEM_OPTION, describe_columns, map_events, map_items
 from bluerec.data.sources.findings import BadLines
 from bluerec.data.sources.source import (
     EVENTS_SCHEMA,
@@ -32,6 +32,10 @@ from bluerec.errors import DataError
 
 # One of these between the parts of a text makes it a list of categories; a comma may belong to a name.
 _CATEGORY_SEPARATORS = r"\s*[|>;]\s*"
+_UNKNOWN_ITEMS = (
+    f"name the column with the ids of the interactions with {ITEM_OPTION} item_id=NAME "
+    f"(or {EVENT_OPTION} item_id=NAME), and quote ids, so that nothing takes 0001 for 1"
+)
 # An id may well be NA or null.
 _NEVER_MISSING = ("user_id", "item_id")
 
@@ -76,6 +80,7 @@ def open_tables(table_format: str, path: Path, items: Path | None = None, column
         read_items=partial(_read_items, items_table, items_mapping, items_file is None) if has_metadata else None,
         items_repeat=items_file is None,
         notes=tuple(note for note in (of_events, unit.guessed, of_items, lack) if note),
+        unknown_items_remedy=_UNKNOWN_ITEMS,
     )
 
 

@@ -51,7 +51,8 @@ class Source:
 
     `read_items` may give an item more than once, the first counts; with `items_repeat` that is no fault, because
     they stand in the rows of the events. Where `read_items` is None the items are those that the events name.
-    `notes` says in sentences what was guessed or not found.
+    `notes` says in sentences what was guessed or not found, `unknown_items_remedy` what to do where the events name
+    items that `read_items` does not give.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Source:
     read_items: ReadTables | None = None
     items_repeat: bool = False
     notes: tuple[str, ...] = ()
+    unknown_items_remedy: str = "check that the metadata is whole and belongs to these interactions"
 
     @property
     def files(self) -> tuple[Path, ...]:
