@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bluerec.errors import DataError
 from bluerec.types import IntArray
@@ -72,25 +73,43 @@ def read_head(path: Path, n_bytes: int = 2**20) -> bytes:
     return head[: head.rfind(b"\n") + 1] or head
 
 
-def number_records(data: bytes, first_line: int, *, quoted: bool) -> IntArray:
-    """The line on which each record of a block begins, (n_records,); blank lines are none.
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of some whole lines, blank lines left out: where each begins and ends, and on which line from 0.
 
-    With `quoted`, a line break between double quotes does not end a record.
+    All are (n_records,); the line break that ends a record is not of it.
     """
+
+    begins: IntArray
+    ends: IntArray
+    lines: IntArray
+
+    def count(self, data: bytes, character: bytes, *, quoted: bool) -> IntArray:
+        """How often each record of `data` has a character, with `quoted` outside of double quotes, (n_records,)."""
+        codes = np.frombuffer(data, dtype=np.uint8)
+        places = _outside_quotes(codes, np.flatnonzero(codes == ord(character)), quoted=quoted)
+        return np.searchsorted(places, self.ends) - np.searchsorted(places, self.begins)
+
+
+def find_records(data: bytes, *, quoted: bool) -> Records:
+    """The records of some whole lines. With `quoted`, a line break between double quotes does not end one."""
     codes = np.frombuffer(data, dtype=np.uint8)
     breaks = np.flatnonzero(codes == ord("\n"))
-    if not data.endswith(b"\n"):
+    if data and not data.endswith(b"\n"):
         breaks = np.append(breaks, len(data))
-    lines = np.arange(len(breaks))
-    if quoted:
-        n_quotes = np.searchsorted(np.flatnonzero(codes == ord('"')), breaks)
-        lines = lines[n_quotes % 2 == 0]
-    ends = breaks[lines]
-    begins, numbers = np.append(0, ends[:-1] + 1), np.append(0, lines[:-1] + 1)
-    length = ends - begins
-    # A line that ends with a carriage return and a line break has the one in it.
-    is_blank = (length == 0) | ((length == 1) & (codes[np.minimum(begins, len(codes) - 1)] == ord("\r")))
-    return first_line + numbers[~is_blank]
+    ends = _outside_quotes(codes, breaks, quoted=quoted)
+    begins, lines = np.zeros_like(ends), np.zeros_like(ends)
+    begins[1:] = ends[:-1] + 1
+    lines[1:] = np.searchsorted(breaks, ends[:-1]) + 1
+    # A line may end with a carriage return and a line break.
+    is_blank = ends - begins == 0
+    is_blank |= (ends - begins == 1) & (np.append(codes, 0)[begins] == ord("\r"))
+    return Records(begins[~is_blank], ends[~is_blank], lines[~is_blank])
+
+
+def _outside_quotes(codes: NDArray[np.uint8], places: IntArray, *, quoted: bool) -> IntArray:
+    quotes = np.flatnonzero(codes == ord('"')) if quoted else np.empty(0, dtype=np.int64)
+    return places[np.searchsorted(quotes, places) % 2 == 0] if len(quotes) else places
 
 
 def _rest_of_line(text: BinaryIO, data: bytes, quoted: bool) -> bytes:

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Block, Tell, number_records, read_blocks
+from bluerec.data.sources.blocks import Block, Tell, find_records, read_blocks
 from bluerec.data.sources.findings import BadLine, BadLines, shorten
 from bluerec.data.threads import map_ahead
 
@@ -74,16 +74,27 @@ class Delimited:
     encoding: str = "utf-8"
 
     def parse_block(self, data: bytes) -> pl.DataFrame:
-        """See `JsonLines.parse_block`."""
+        """See `JsonLines.parse_block`; raises `ValueError` for a line with too few, too many or no values."""
+        data = self._decode(data).encode()
+        records = find_records(data, quoted=self.quoted)
+        # The parser fills short lines with nulls, and cuts off what is too much.
+        n_separators = records.count(data, self._one_character.encode(), quoted=self.quoted)
+        if (n_separators != len(self.columns) - 1).any():
+            raise ValueError(f"a line has not {len(self.columns)} values")
         table = pl.read_csv(
-            self._decode(data).encode(),
+            data,
             has_header=False,
             schema={name: self.schema.get(name, pl.String()) for name in self.columns},
-            columns=[name for name in self.columns if name in self.schema],
+            # By their places: without a header, polars takes no names here.
+            columns=[place for place, name in enumerate(self.columns) if name in self.schema],
             separator=self._one_character,
             quote_char='"' if self.quoted else None,
         )
-        return table.filter(~pl.all_horizontal(pl.all().is_null())).select(self.schema.names())
+        # Blank lines are rows without a value, and nothing else may be.
+        table = table.filter(~pl.all_horizontal(pl.all().is_null()))
+        if table.height != len(records.lines):
+            raise ValueError("a line has no value")
+        return table.select(self.schema.names())
 
     def split(self, data: bytes) -> list[bytes]:
         """The records, each with the line breaks between its quotes."""
@@ -178,8 +189,8 @@ def _number_rows(line_format: LineFormat, data: bytes, first_line: int, n_rows: 
     n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
     if n_rows == n_lines:
         return pl.int_range(first_line, first_line + n_rows, eager=True)
-    numbers = number_records(data, first_line, quoted=line_format.quoted)
-    return pl.Series(numbers) if len(numbers) == n_rows else pl.Series([None] * n_rows, dtype=pl.Int64())
+    lines = find_records(data, quoted=line_format.quoted).lines
+    return pl.Series(first_line + lines) if len(lines) == n_rows else pl.Series([None] * n_rows, dtype=pl.Int64())
 
 
 def _try_all(line_format: LineFormat, data: bytes) -> pl.DataFrame | None:
