@@ -377,9 +377,9 @@ def test_properties(
         (["junk"] * 5, {}, r"no usable interaction among 5 \(dropped: 5 malformed_line\); first bad line .*:1: "),
         ([json.dumps({"user": "u"})], {}, r"no user_id among the fields 'user'"),
         (
-            [json.dumps(review("u", "a", -START - row)) for row in (1, 2)],
+            ["junk", *(json.dumps(review("u", "a", -START - row)) for row in (1, 2))],
             {},
-            r"\(dropped: 2 negative_timestamp\); first negative_timestamp: .*:1: user 'u', item 'a', timestamp '-1'",
+            r"2 negative_timestamp, 1 malformed_line\); first negative_timestamp: .*:2: user 'u', item 'a', timestamp",
         ),
         ([json.dumps(review("u", "a"))], {"min_user_events": 2}, r"nothing is left of 1 .* lower --min-user-events"),
     ],

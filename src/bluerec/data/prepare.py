@@ -147,15 +147,12 @@ class _Preparation:
             counts.dropped["malformed_line"] = self.bad.counts.get(kind, 0)
             counts.n_read += self.bad.counts.get(kind, 0)
         if drops.n_read == drops.dropped.total():
-            found = choose_examples(self.bad.examples, EVENTS, drops)
-            first = [
-                f"; first {reason}: {found[reason]}" for reason, _ in drops.dropped.most_common(1) if reason in found
-            ]
-            if self.bad.first:
-                first = [f"; first bad line {self.bad.first}"]
+            (reason, _), *_ = drops.dropped.most_common(1)
+            example = choose_examples(self.bad.examples, EVENTS, drops).get(reason, "")
+            kind = "bad line" if reason == "malformed_line" else f"{reason}:"
             raise DataError(
                 f"{self.source.event_files[0]}: no usable interaction among {drops.n_read} (dropped: {drops})"
-                f"{''.join(first)}; is this the right SOURCE?"
+                f"{example and f'; first {kind} {example}'}; is this the right SOURCE?"
             )
 
     def decide(self, progress: Progress) -> None:
