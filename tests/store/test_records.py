@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bluerec.errors import DataError
 from bluerec.store.building import build_store, rebuild_store
 from bluerec.store.database import SCHEMA
 from bluerec.store.records import EVENT_COLUMNS, ITEM_COLUMNS, pack_event, pack_item, unpack_event, unpack_item
@@ -65,3 +66,23 @@ def test_no_number_of_a_prepared_folder_makes_a_store_damaged(tmp_path: Path, nu
     with Store.open(folder, embedder=EMBEDDER) as store:
         event = store.history("u0000")[-1]
     assert repr(event.interaction.rating) == repr(event.item.price) == repr(kept(number))
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf])
+def test_an_infinite_number_is_refused_at_every_door(tmp_path: Path, number: float) -> None:
+    new = {"item_id": "i0005", "timestamp": LATER, "rating": number}
+    with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
+        before = store.export_user("u0000")
+        with pytest.raises(DataError, match=r"'i0005'.* infinite.* leave it out"):
+            store.add_interactions("u0000", [new])
+        table = pl.DataFrame([new | {"user_id": "u0000", "rating": 1.0}, new | {"user_id": "u0001"}])
+        with pytest.raises(DataError, match=r"1 ratings are infinite.*bluerec prepare"):
+            refresh_store(store, lambda asked: [], table)
+        assert store.export_user("u0000") == before
+    dataset = make_world().dataset
+    wrong_rating = replace(dataset, ratings=np.full_like(dataset.ratings, number))
+    wrong_price = replace(dataset, items=dataset.items.with_columns(price=pl.lit(number, pl.Float32)))
+    for wrong in (wrong_rating, wrong_price):
+        with pytest.raises(DataError, match="infinite"):
+            build_store(tmp_path / "other", wrong, EMBEDDER, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]

@@ -38,6 +38,7 @@ from bluerec.store.transactions import (
     accept_written,
     add_user,
     append_version,
+    check_events,
     clean_item,
     clean_row,
     insert_events,
@@ -224,7 +225,9 @@ def _fill(
         with store.writing() as writer:
             for user in part:
                 user_row, _ = add_user(writer, user)
-                insert_events(writer, [pack_event(user_row, *event) for event in _events(dataset, user, reviews)])
+                events = list(_events(dataset, user, reviews))
+                check_events([event for _, event in events], dataset.item_row_of)
+                insert_events(writer, [pack_event(user_row, *event) for event in events])
                 update_digest(writer, user_row)
                 if user in made:
                     digest = add_user(writer, user)[1]

@@ -140,6 +140,9 @@ def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
             f"new interactions: {n_late} timestamps are beyond the year 9999; give Unix seconds, not milliseconds, "
             "or run: bluerec prepare"
         )
+    n_infinite = int(table["rating"].is_infinite().sum()) if "rating" in names else 0
+    if n_infinite:
+        raise DataError(f"new interactions: {n_infinite} ratings are infinite; leave them out, or run: bluerec prepare")
     known = store.catalogue.rows_of(table["item_id"].unique().to_list())
     usable = table.filter(pl.col("item_id").is_in(list(known)))
     n_added = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -58,12 +59,17 @@ def add_user(writer: sqlite3.Connection, user_id: str) -> tuple[int, str]:
 
 
 def check_events(events: Sequence[Interaction], item_rows: Mapping[str, int]) -> None:
-    """Raises `DataError` for an item that is not among these, and for a timestamp that cannot be in seconds."""
+    """Raises `DataError` for an item that is not among these, for a timestamp that cannot be in seconds, and for a
+    rating that no export could write as JSON.
+    """
     unknown = next((event.item_id for event in events if event.item_id not in item_rows), None)
     if unknown is not None:
         raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
     if any(event.timestamp > LAST_SECOND for event in events):
         raise DataError("a timestamp is beyond the year 9999; give Unix seconds, not milliseconds")
+    infinite = next((event.item_id for event in events if event.rating and math.isinf(event.rating)), None)
+    if infinite is not None:
+        raise DataError(f"the rating of item {infinite!r} is infinite; leave it out, or run: bluerec prepare")
 
 
 def insert_events(writer: sqlite3.Connection, packed: Sequence[tuple[Any, ...]]) -> int:
@@ -179,7 +185,12 @@ def accept_written(text: str) -> str:
 
 
 def clean_item(item: Item) -> Item:
-    """An item with every text a stranger wrote on one line and without hidden characters; its id stays as it is."""
+    """An item with every text a stranger wrote on one line and without hidden characters; its id stays as it is.
+
+    Raises `DataError` for a price that is infinite.
+    """
+    if item.price and math.isinf(item.price):
+        raise DataError(f"the price of item {item.item_id!r} is infinite; leave it out, or run: bluerec prepare")
     return replace(
         item,
         title=clean_line(item.title),
