@@ -1,5 +1,6 @@
 """A refresh writes for whoever has a new history and for nobody else; a person's sentences outlive every one."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -301,6 +302,36 @@ def test_who_failed_before_does_not_count_for_the_stop(store: Store) -> None:
         store.note_failure(user, "ModelError")
     with pytest.raises(ModelError, match="none of the first 5"):
         refresh_store(store, Picky(refused=users), new_events(*users[3:], timestamp=2**33 + 1))
+
+
+def damage(store: Store, table: str, user: str) -> None:
+    """A row of a user whose checksum is another."""
+    with store.writing() as writer:
+        damaged = f"UPDATE {table} SET checksum = checksum + 1 WHERE user_row = (SELECT user_row FROM users "
+        writer.execute(f"{damaged} WHERE user_id = ?)", (user,))
+
+
+@pytest.mark.parametrize("table", ["interactions", "versions"])
+def test_however_many_are_damaged_the_others_are_written_for(store: Store, table: str) -> None:
+    users = [f"u{n:04d}" for n in range(7)]
+    for user in users[:6]:
+        damage(store, table, user)
+    writer = Writer()
+    for _ in range(2):
+        done = refresh_store(store, writer, new_events(*users))
+        assert sorted(done.failed) == users[:6]
+        assert re.search(f"damaged .{table}: .* checksum.*bluerec index", done.failed["u0000"])
+        assert [(job.state, job.error) for job in store.jobs("u0000")] == [("failed", "DamagedError")]
+    assert store.profile("u0006").writer == "counter"
+    assert list(store.stale_users()) == users[:6]
+
+
+def test_damaged_users_do_not_hide_a_wrong_writer(store: Store) -> None:
+    users = [f"u{n:04d}" for n in range(8)]
+    for user in users[:3]:
+        damage(store, "interactions", user)
+    with pytest.raises(ModelError, match="none of the first 5"):
+        refresh_store(store, Picky(refused=users), new_events(*users))
 
 
 def test_times_that_are_not_in_seconds_are_refused_before_anything_is_added(store: Store) -> None:

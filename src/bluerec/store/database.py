@@ -61,6 +61,10 @@ CREATE INDEX jobs_in_state ON jobs (state);
 """
 
 
+class DamagedError(StoreError):
+    """Something in the file cannot be as it was written; what lies elsewhere in it may be whole."""
+
+
 def row_checksum(*values: Any) -> int:
     """A checksum over the values of a row, each with its type and length."""
     return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
@@ -208,10 +212,10 @@ class Database:
         except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
             raise self.damaged(str(error)) from error
 
-    def damaged(self, reason: str) -> StoreError:
+    def damaged(self, reason: str) -> DamagedError:
         """The error for a file whose content cannot be right."""
         short = " ".join(reason.split())[:120]
-        return StoreError(
+        return DamagedError(
             f"{self.path}: damaged ({short}); put a copy of the store in its place, or make it anew: bluerec index"
         )
 
