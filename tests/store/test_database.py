@@ -1,10 +1,23 @@
-"""One file and many threads: what ends leaves no open files behind."""
+"""One file and many threads: what ends leaves no open files behind, and what fails is called what it is."""
 
 import os
+import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from bluerec.errors import StoreError
 from bluerec.selftest.small_store import make_store, open_store
+from bluerec.store.database import Database
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database.create(tmp_path)
+    yield made
+    made.close()
 
 
 def count_open_files() -> int:
@@ -46,3 +59,20 @@ def test_threads_that_live_keep_their_connections(tmp_path: Path) -> None:
             thread.join()
     assert len(read) == 8
     assert all(read)
+
+
+def fail_inside(database: Database, access: str, error: Exception) -> None:
+    """SQLite fails in the middle of a block, and has rolled back by itself."""
+    with getattr(database, access)() as connection:
+        connection.execute("ROLLBACK")
+        raise error
+
+
+@pytest.mark.parametrize("access", ["reading", "writing"])
+def test_the_cause_is_named_where_sqlite_has_rolled_back_by_itself(database: Database, access: str) -> None:
+    broken = sqlite3.OperationalError("disk I/O error")
+    broken.sqlite_errorname = "SQLITE_IOERR_READ"
+    with pytest.raises(StoreError, match=r"cannot be read or written \(disk I/O error\)"):
+        fail_inside(database, access, broken)
+    with getattr(database, access)() as connection:
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)

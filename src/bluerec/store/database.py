@@ -160,7 +160,8 @@ class Database:
             try:
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # after some errors SQLite has rolled back by itself
+                    connection.execute("ROLLBACK")
 
     def empty_journal(self) -> bool:
         """Move everything from the write-ahead journal into the database and cut the journal to nothing.
