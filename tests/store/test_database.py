@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from bluerec.errors import StoreError
 from bluerec.selftest.small_store import make_store, open_store
-from bluerec.store.database import Database
+from bluerec.store.database import DATABASE_FILE, Database
+from bluerec.store.store import Store
 
 
 @pytest.fixture
@@ -76,3 +78,41 @@ def test_the_cause_is_named_where_sqlite_has_rolled_back_by_itself(database: Dat
         fail_inside(database, access, broken)
     with getattr(database, access)() as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
+
+
+def test_a_store_closed_while_a_thread_reads_lets_it_read_to_the_end(tmp_path: Path) -> None:
+    before = count_open_files()
+    database = Database.create(tmp_path)
+    with database.reading() as reader:
+        database.close()
+        assert reader.execute("SELECT count(*) FROM users").fetchone() == (0,)
+    assert count_open_files() == before
+    assert [path.name for path in tmp_path.iterdir()] == [DATABASE_FILE]
+    for ask in (database.reading().__enter__, database.empty_journal, database.compact):
+        with pytest.raises(StoreError, match="is closed; open the store again"):
+            ask()
+
+
+def test_threads_that_read_a_store_which_is_closed_are_told_so(tmp_path: Path) -> None:
+    """SQLite ends the process where a connection is closed under a thread that reads over it."""
+    folder, errors = make_store(tmp_path / "store"), []
+
+    def work(store: Store, reading: threading.Barrier) -> None:
+        reading.wait()
+        try:
+            while True:
+                store.view("u0000")
+        except StoreError as error:
+            errors.append(str(error))
+
+    for _ in range(10):
+        store, reading = open_store(folder), threading.Barrier(5)
+        threads = [threading.Thread(target=work, args=(store, reading)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        reading.wait()
+        time.sleep(0.01)
+        store.close()
+        for thread in threads:
+            thread.join()
+    assert errors == [f"{folder / DATABASE_FILE}: is closed; open the store again"] * 40

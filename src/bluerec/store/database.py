@@ -79,6 +79,7 @@ class Database:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._readers: dict[threading.Thread, sqlite3.Connection] = {}
+        self._in_use: set[sqlite3.Connection] = set()
         self._opening = threading.Lock()
         self._closed = False
         try:
@@ -152,16 +153,16 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A snapshot over this thread's own connection: all selects of the block see the same state."""
         with self.named():
-            self._refuse_closed()
-            connection = getattr(self._local, "connection", None)
-            if connection is None:
-                connection = self._local.connection = self._connect_reader()
-            connection.execute("BEGIN")
+            connection = self._take_reader()
             try:
-                yield connection
+                connection.execute("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    if connection.in_transaction:  # after some errors SQLite has rolled back by itself
+                        connection.execute("ROLLBACK")
             finally:
-                if connection.in_transaction:  # after some errors SQLite has rolled back by itself
-                    connection.execute("ROLLBACK")
+                self._give_back(connection)
 
     def empty_journal(self) -> bool:
         """Move everything from the write-ahead journal into the database and cut the journal to nothing.
@@ -195,13 +196,14 @@ class Database:
         return self.empty_journal()
 
     def close(self) -> None:
-        """Empty the journal and close every connection."""
-        with self._lock:
+        """Empty the journal and close every connection; one that is being read over is closed when that has ended."""
+        with self._lock, self._opening:
             if self._closed:
                 return
             self._closed = True
             for connection in reversed(self._opened):
-                connection.close()
+                if connection not in self._in_use:  # to close one under a thread that reads ends the process
+                    connection.close()
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -210,6 +212,9 @@ class Database:
             yield
         except sqlite3.OperationalError as error:
             raise self._name(error) from error
+        except sqlite3.ProgrammingError as error:
+            self._refuse_closed(error)  # closed while another thread was at work
+            raise self.damaged(str(error)) from error
         except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
             raise self.damaged(str(error)) from error
 
@@ -228,21 +233,36 @@ class Database:
             return StoreError(f"{self.path}: cannot be read or written ({error}); free the disk or mend the rights")
         return self.damaged(str(error))
 
-    def _refuse_closed(self) -> None:
+    def _refuse_closed(self, cause: sqlite3.Error | None = None) -> None:
         if self._closed:
-            raise StoreError(f"{self.path}: is closed; open the store again")
+            raise StoreError(f"{self.path}: is closed; open the store again") from cause
+
+    def _take_reader(self) -> sqlite3.Connection:
+        """The connection of this thread, which nobody closes until it is given back."""
+        with self._opening:
+            self._refuse_closed()
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = self._connect_reader()
+            self._in_use.add(connection)
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._opening:
+            self._in_use.discard(connection)
+            if self._closed:
+                connection.close()
 
     def _connect_reader(self) -> sqlite3.Connection:
         """A connection for this thread; those of threads that have ended are closed.
 
         A server ends threads that are idle and makes new ones: without this each would leave its open files behind.
         """
-        with self._opening:
-            for thread in [thread for thread in self._readers if not thread.is_alive()]:
-                ended = self._readers.pop(thread)
-                self._opened.remove(ended)
-                ended.close()
-            connection = self._readers[threading.current_thread()] = self._connect()
+        for thread in [thread for thread in self._readers if not thread.is_alive()]:
+            ended = self._readers.pop(thread)
+            self._opened.remove(ended)
+            ended.close()
+        connection = self._readers[threading.current_thread()] = self._connect()
         connection.execute("PRAGMA query_only = ON")
         return connection
 
