@@ -11,6 +11,7 @@ import pytest
 
 from bluerec.errors import StoreError
 from bluerec.selftest.small_store import make_store, open_store
+from bluerec.store import database as database_module
 from bluerec.store.database import DATABASE_FILE, Database
 from bluerec.store.store import Store
 
@@ -116,3 +117,11 @@ def test_threads_that_read_a_store_which_is_closed_are_told_so(tmp_path: Path) -
         for thread in threads:
             thread.join()
     assert errors == [f"{folder / DATABASE_FILE}: is closed; open the store again"] * 40
+
+
+def test_a_database_that_cannot_be_made_leaves_no_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "SCHEMA", "CREATE TABLE meta (key TEXT) PLANTED;")
+    before = count_open_files()
+    with pytest.raises(StoreError, match="PLANTED"):
+        Database.create(tmp_path)
+    assert count_open_files() == before

@@ -95,11 +95,15 @@ class Database:
     def create(cls, folder: Path) -> Database:
         """A new, empty database."""
         database = cls(folder)
-        with database.named():
-            for statement in ("journal_mode = WAL", f"application_id = {APPLICATION_ID}"):
-                database._writer.execute(f"PRAGMA {statement}")
-            database._writer.executescript(SCHEMA)
-            database._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        try:
+            with database.named():
+                for statement in ("journal_mode = WAL", f"application_id = {APPLICATION_ID}"):
+                    database._writer.execute(f"PRAGMA {statement}")
+                database._writer.executescript(SCHEMA)
+                database._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except StoreError:
+            database.close()
+            raise
         return database
 
     @classmethod
