@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bluerec.errors import StoreError
+from bluerec.errors import DataError, StoreError
 from bluerec.selftest.small_store import make_store, open_store
 from bluerec.store import database as database_module
 from bluerec.store.database import DATABASE_FILE, Database
@@ -125,3 +125,16 @@ def test_a_database_that_cannot_be_made_leaves_no_open_files(tmp_path: Path, mon
     with pytest.raises(StoreError, match="PLANTED"):
         Database.create(tmp_path)
     assert count_open_files() == before
+
+
+def test_half_a_character_is_refused_in_one_line(tmp_path: Path) -> None:
+    half = "u\ud800"
+    with open_store(make_store(tmp_path / "store")) as store:
+        for ask in (store.profile, store.history, store.enqueue, store.delete_user, store.item):
+            with pytest.raises(DataError, match=r"'u\\ud800' .* not valid Unicode.*; mend the text"):
+                ask(half)
+        with pytest.raises(DataError, match="not valid Unicode"):
+            store.save_edit(half, "Chess.")
+        with pytest.raises(DataError, match="not valid Unicode"):
+            store.add_interactions(half, [{"item_id": "i0005", "timestamp": 1}])
+        assert store.count_users() == 3

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bluerec.errors import StoreError
+from bluerec.errors import DataError, StoreError
 
 DATABASE_FILE = "store.sqlite"
 APPLICATION_ID = 0x626C7565
@@ -71,7 +71,10 @@ def row_checksum(*values: Any) -> int:
 
 
 class Database:
-    """The file `store.sqlite` of a folder. Raises `StoreError`, one line with the remedy, for whatever SQLite says."""
+    """The file `store.sqlite` of a folder. Raises `StoreError`, one line with the remedy, for whatever SQLite says.
+
+    And `DataError` for a text that cannot be written because it is not valid Unicode.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / DATABASE_FILE
@@ -211,7 +214,7 @@ class Database:
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """What SQLite and the system raise, as a `StoreError`."""
+        """What SQLite and the system raise, as a `StoreError`; a text that is none as a `DataError`."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -219,6 +222,9 @@ class Database:
         except sqlite3.ProgrammingError as error:
             self._refuse_closed(error)  # closed while another thread was at work
             raise self.damaged(str(error)) from error
+        except UnicodeEncodeError as error:
+            near = error.object[max(0, error.start - 20) : error.end + 20]
+            raise DataError(f"{near!r} is not valid Unicode (half a character); mend the text") from error
         except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
             raise self.damaged(str(error)) from error
 
