@@ -21,7 +21,8 @@ IntArray = NDArray[np.int64]
 TextKind = Literal["profile", "item"]
 Message = dict[str, str]
 
-# The end of the year 9999 in Unix seconds: no date is later, and what is larger was meant as milliseconds.
+# The start of the year 1 and the end of the year 9999 in Unix seconds: what lies outside was meant as milliseconds.
+FIRST_SECOND = -62_135_596_800
 LAST_SECOND = 253_402_300_799
 
 

@@ -14,6 +14,7 @@ from bluerec.selftest.small_store import make_store, open_store
 from bluerec.store import database as database_module
 from bluerec.store.database import DATABASE_FILE, Database
 from bluerec.store.store import Store
+from bluerec.types import FIRST_SECOND, LAST_SECOND
 
 
 @pytest.fixture
@@ -138,3 +139,12 @@ def test_half_a_character_is_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="not valid Unicode"):
             store.add_interactions(half, [{"item_id": "i0005", "timestamp": 1}])
         assert store.count_users() == 3
+
+
+@pytest.mark.parametrize("timestamp", [FIRST_SECOND - 1, LAST_SECOND + 1, -(2**63) - 1, 2**70])
+def test_times_that_no_calendar_has_are_refused(tmp_path: Path, timestamp: int) -> None:
+    with open_store(make_store(tmp_path / "store")) as store:
+        with pytest.raises(DataError, match="not milliseconds"):
+            store.add_interactions("newcomer", [{"item_id": "i0005", "timestamp": timestamp}])
+        assert store.count_users() == 3
+        assert store.add_interactions("newcomer", [{"item_id": "i0005", "timestamp": FIRST_SECOND}]) == 1

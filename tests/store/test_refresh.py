@@ -17,7 +17,7 @@ from bluerec.store.refreshing import refresh_store
 from bluerec.store.sentences import join_sentences, merge_offer, split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import merge_written
-from bluerec.types import LAST_SECOND, Event
+from bluerec.types import FIRST_SECOND, LAST_SECOND, Event
 from store.stores import EMBEDDER, make_store
 
 Asked = Sequence[tuple[str, Sequence[Event]]]
@@ -336,16 +336,18 @@ def test_damaged_users_do_not_hide_a_wrong_writer(store: Store) -> None:
 
 def test_times_that_are_not_in_seconds_are_refused_before_anything_is_added(store: Store) -> None:
     before = read_all(store)
-    table = pl.concat([new_events("u0001"), new_events("u0002", timestamp=1_700_000_000_000)])
-    with pytest.raises(DataError, match=r"1 timestamps .* seconds"):
-        refresh_store(store, Writer(), table)
+    for wrong in (1_700_000_000_000, FIRST_SECOND - 1):
+        table = pl.concat([new_events("u0001"), new_events("u0002", timestamp=wrong)])
+        with pytest.raises(DataError, match=r"1 timestamps .* seconds"):
+            refresh_store(store, Writer(), table)
     with pytest.raises(DataError, match="seconds"):
         store.add_interactions("u0001", [{"item_id": "i0005", "timestamp": LAST_SECOND + 1}])
     assert read_all(store) == before
     assert refresh_store(store, Writer(), new_events("u0001", timestamp=LAST_SECOND)).n_events_added == 1
 
 
-def test_the_last_second_is_the_end_of_the_calendar() -> None:
+def test_the_first_and_the_last_second_are_the_ends_of_the_calendar() -> None:
+    assert datetime(1, 1, 1, tzinfo=UTC).timestamp() == FIRST_SECOND
     assert datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() == LAST_SECOND
 
 

@@ -13,7 +13,7 @@ from bluerec.store.database import DamagedError
 from bluerec.store.records import KnownHistory
 from bluerec.store.store import Store
 from bluerec.store.transactions import GoneError, clean_row
-from bluerec.types import LAST_SECOND, Event, Interaction
+from bluerec.types import FIRST_SECOND, LAST_SECOND, Event, Interaction
 
 # From a user's events, oldest first, to a text and the name of what wrote it: many users at once.
 WriteMany = Callable[[Sequence[tuple[str, Sequence[Event]]]], Sequence[tuple[str, str]]]
@@ -155,11 +155,11 @@ def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
     empty = sum(table[name].null_count() for name in ("user_id", "item_id", "timestamp"))
     if empty:
         raise DataError(f"new interactions: {empty} empty user_id, item_id or timestamp; run: bluerec prepare")
-    n_late = int((table["timestamp"] > LAST_SECOND).sum())
-    if n_late:
+    n_outside = table.height - int(table["timestamp"].is_between(FIRST_SECOND, LAST_SECOND).sum())
+    if n_outside:
         raise DataError(
-            f"new interactions: {n_late} timestamps are beyond the year 9999; give Unix seconds, not milliseconds, "
-            "or run: bluerec prepare"
+            f"new interactions: {n_outside} timestamps are not between the years 1 and 9999; give Unix seconds, not "
+            "milliseconds, or run: bluerec prepare"
         )
     n_infinite = int(table["rating"].is_infinite().sum()) if "rating" in names else 0
     if n_infinite:

@@ -21,7 +21,7 @@ from bluerec.store.records import (
     pack_version,
 )
 from bluerec.store.sentences import clean_line, clean_text, join_sentences, merge_offer, split_sentences
-from bluerec.types import LAST_SECOND, Interaction, Item
+from bluerec.types import FIRST_SECOND, LAST_SECOND, Interaction, Item
 
 # The digest of a user without a history.
 NO_HISTORY = "none"
@@ -65,8 +65,8 @@ def check_events(events: Sequence[Interaction], item_rows: Mapping[str, int]) ->
     unknown = next((event.item_id for event in events if event.item_id not in item_rows), None)
     if unknown is not None:
         raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
-    if any(event.timestamp > LAST_SECOND for event in events):
-        raise DataError("a timestamp is beyond the year 9999; give Unix seconds, not milliseconds")
+    if not all(FIRST_SECOND <= event.timestamp <= LAST_SECOND for event in events):
+        raise DataError("a timestamp is not between the years 1 and 9999; give Unix seconds, not milliseconds")
     infinite = next((event.item_id for event in events if event.rating and math.isinf(event.rating)), None)
     if infinite is not None:
         raise DataError(f"the rating of item {infinite!r} is infinite; leave it out, or run: bluerec prepare")
