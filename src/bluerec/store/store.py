@@ -185,12 +185,14 @@ class Store:
         if not rows:
             raise StoreError(f"user {user_id!r} has no version {version}; see the versions of the profile")
         old = self._unpack(rows[0])
-        vectors = self.embed_sentences(old.sentences)
+        sentences = split_sentences(old.text)  # an older splitter may have cut it elsewhere
+        vectors = self.embed_sentences(sentences)
         with self._database.writing() as writer:
             last = self._latest(writer, user_id)
             if last is None:
                 raise StoreError(f"user {user_id!r} was deleted meanwhile; nothing was changed")
-            made = next_version(last, old.text, old.sentences, old.locked)
+            locked = find_locked(sentences, old.sentences, old.locked)
+            made = next_version(last, old.text, sentences, locked)
             made = written_by(made, old.writer, last.history_digest, edited=old.edited)
             append_version(writer, find_user(writer, user_id), made, vectors)
         return made

@@ -20,7 +20,16 @@ from bluerec.store.records import (
     pack_vectors,
     pack_version,
 )
-from bluerec.store.sentences import clean_line, clean_text, join_sentences, merge_offer, split_sentences
+from bluerec.store.sentences import (
+    clean_line,
+    clean_text,
+    cut_each,
+    cut_sentences,
+    find_locked,
+    join_sentences,
+    merge_offer,
+    split_sentences,
+)
 from bluerec.types import FIRST_SECOND, LAST_SECOND, Interaction, Item
 
 # The digest of a user without a history.
@@ -153,14 +162,16 @@ def merge_written(last: StoredVersion | None, text: str, writer: str) -> StoredV
 
     Where a person wrote all of `last` it is `last` itself, under the same number, with the text beside it.
     """
-    offered = split_sentences(text)
-    sentences = merge_offer(last.sentences, last.locked, offered) if last else offered
-    if last and sentences is None:
+    if last is None or not last.locked:
+        return replace(next_version(last, text, split_sentences(text), ()), writer=writer)
+    mine = cut_each(last.locked)
+    merged = merge_offer(cut_each(last.sentences), mine, cut_sentences(text))
+    if merged is None:
         return replace(last, offered=text)
-    sentences = sentences or []
-    kept = [sentence for sentence in sentences if last and sentence in last.locked]
-    made = next_version(last, join_sentences(sentences) if kept else text, sentences, kept)
-    return replace(made, writer=writer, offered=text if kept else None)
+    joined = join_sentences(merged)
+    sentences = split_sentences(joined)
+    made = next_version(last, joined, sentences, find_locked(sentences, merged, mine))
+    return replace(made, writer=writer, offered=text)
 
 
 def written_by(made: StoredVersion, writer: str, history_digest: str, *, edited: bool = False) -> StoredVersion:
