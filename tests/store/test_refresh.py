@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -332,6 +332,30 @@ def test_damaged_users_do_not_hide_a_wrong_writer(store: Store) -> None:
         damage(store, "interactions", user)
     with pytest.raises(ModelError, match="none of the first 5"):
         refresh_store(store, Picky(refused=users), new_events(*users))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("timestamp", ["2020-01-01", "7"]),
+        ("timestamp", [date(2020, 1, 1), date(2020, 1, 2)]),
+        ("timestamp", [7.0, float("nan")]),
+        ("timestamp", [[7], [8]]),
+        ("rating", ["five", "5"]),
+        ("user_id", [["u0001"], []]),
+    ],
+)
+def test_a_column_of_another_kind_is_named(store: Store, name: str, values: list[object]) -> None:
+    table = new_events("u0001", "u0002").with_columns(pl.Series(name, values))
+    with pytest.raises(DataError, match=rf"^new interactions: column {name} .*; run: bluerec prepare$"):
+        refresh_store(store, Writer(), table)
+    assert list(store.stale_users()) == []
+
+
+def test_numbers_may_come_as_texts(store: Store) -> None:
+    table = new_events("u0001").with_columns(pl.col("timestamp").cast(pl.String), rating=pl.lit("4.5"))
+    assert refresh_store(store, Writer(), table).n_events_added == 1
+    assert store.history("u0001")[-1].interaction.rating == 4.5
 
 
 def test_times_that_are_not_in_seconds_are_refused_before_anything_is_added(store: Store) -> None:

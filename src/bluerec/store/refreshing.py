@@ -144,14 +144,25 @@ def _keep(
 
 
 def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
+    table = _check_table(events)
+    known = store.catalogue.rows_of(table["item_id"].unique().to_list())
+    usable = table.filter(pl.col("item_id").is_in(list(known)))
+    n_added = 0
+    for (user_id,), rows in usable.group_by("user_id", maintain_order=True):
+        new = [Interaction(**clean_row(row)) for row in rows.iter_rows(named=True)]
+        n_added += store.add_events(str(user_id), new)
+    return n_added, usable.height - n_added, table.height - usable.height
+
+
+def _check_table(events: pl.DataFrame) -> pl.DataFrame:
+    """The canonical columns of a table, in their types, before anything of it is added."""
     missing = [name for name in ("user_id", "item_id", "timestamp") if name not in events.columns]
     if missing:
         raise DataError(
             f"new interactions: no column {', '.join(missing)} among {', '.join(events.columns)}; name them user_id, "
             "item_id and timestamp (Unix seconds), as in docs/data-format.md"
         )
-    names = [name for name in INTERACTIONS_SCHEMA if name in events.columns]
-    table = events.select(pl.col(name).cast(INTERACTIONS_SCHEMA[name]) for name in names)
+    table = pl.DataFrame([_cast(events[name]) for name in INTERACTIONS_SCHEMA if name in events.columns])
     empty = sum(table[name].null_count() for name in ("user_id", "item_id", "timestamp"))
     if empty:
         raise DataError(f"new interactions: {empty} empty user_id, item_id or timestamp; run: bluerec prepare")
@@ -161,13 +172,20 @@ def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
             f"new interactions: {n_outside} timestamps are not between the years 1 and 9999; give Unix seconds, not "
             "milliseconds, or run: bluerec prepare"
         )
-    n_infinite = int(table["rating"].is_infinite().sum()) if "rating" in names else 0
+    n_infinite = int(table["rating"].is_infinite().sum()) if "rating" in table.columns else 0
     if n_infinite:
         raise DataError(f"new interactions: {n_infinite} ratings are infinite; leave them out, or run: bluerec prepare")
-    known = store.catalogue.rows_of(table["item_id"].unique().to_list())
-    usable = table.filter(pl.col("item_id").is_in(list(known)))
-    n_added = 0
-    for (user_id,), rows in usable.group_by("user_id", maintain_order=True):
-        new = [Interaction(**clean_row(row)) for row in rows.iter_rows(named=True)]
-        n_added += store.add_events(str(user_id), new)
-    return n_added, usable.height - n_added, table.height - usable.height
+    return table
+
+
+def _cast(column: pl.Series) -> pl.Series:
+    kind = INTERACTIONS_SCHEMA[column.name]
+    if column.dtype.is_temporal():  # as a number it would be days or some fraction of a second
+        raise DataError(f"new interactions: column {column.name} holds {column.dtype} values; run: bluerec prepare")
+    try:
+        return column.cast(kind)
+    except pl.exceptions.PolarsError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"new interactions: column {column.name} cannot be read as {kind} ({reason}); run: bluerec prepare"
+        ) from error
