@@ -6,19 +6,23 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bluerec.data.histories import split_examples
+from bluerec.data.profiles import LATEST
 from bluerec.errors import DataError, ModelError, StoreError, UnavailableError
+from bluerec.store.building import build_store
 from bluerec.store.records import StoredVersion
 from bluerec.store.refreshing import refresh_store
 from bluerec.store.sentences import join_sentences, merge_offer, split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import merge_written
 from bluerec.types import FIRST_SECOND, LAST_SECOND, Event
-from store.stores import EMBEDDER, make_store
+from store.stores import CONFIG, EMBEDDER, make_profiles, make_store, make_world
 
 Asked = Sequence[tuple[str, Sequence[Event]]]
 
@@ -407,3 +411,17 @@ def test_no_offer_removes_changes_or_reorders_a_locked_sentence(current, offered
     mine = set(locked)
     assert [sentence for sentence in kept if sentence in mine] == [sentence for sentence in current if sentence in mine]
     assert split_sentences(join_sentences(kept)) == kept
+
+
+def test_a_profile_that_saw_a_part_of_the_history_is_written_anew(tmp_path: Path) -> None:
+    world = make_world()
+    users = sorted(world.tastes)[:3]
+    table = split_examples(world.dataset).select("all")
+    cutoff_of = dict(zip(table.user_ids, table.cutoffs.tolist(), strict=True))
+    profiles = make_profiles(world, users).with_columns(
+        cutoff=pl.Series([cutoff_of[users[0]], LATEST, LATEST - 1])  # the first lacks the last event
+    )
+    folder = build_store(tmp_path / "store", world.dataset, EMBEDDER, CONFIG, users=users, profiles=profiles)
+    with Store.open(folder, embedder=EMBEDDER) as store:
+        assert len(store.history(users[0])) == int(np.diff(world.dataset.user_offsets)[0])
+        assert list(store.stale_users()) == [users[0]]

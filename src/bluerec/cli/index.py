@@ -116,11 +116,13 @@ def _add_versions(
     """The texts of another table as the next version of each user's profile; whose text cannot be one, and why."""
     failed = {}
     latest = table.filter(pl.col("user_id").is_in(list(users))).sort("cutoff", maintain_order=True)
-    rows = latest.unique("user_id", keep="last", maintain_order=True).select("user_id", "text", "writer").rows()
+    rows = (
+        latest.unique("user_id", keep="last", maintain_order=True).select("user_id", "text", "writer", "cutoff").rows()
+    )
     with Store.open(out, embedder=embedder) as store:
-        for number, (user, text, writer) in enumerate(rows, start=1):
+        for number, (user, text, writer, cutoff) in enumerate(rows, start=1):
             try:
-                store.save_written(user, text, writer)
+                store.save_written(user, text, writer, known=store.load_history(user, before=cutoff))
             except DataError as error:
                 failed[user] = str(error)
             progress(number, len(rows))

@@ -43,6 +43,7 @@ from bluerec.store.transactions import (
     check_events,
     clean_item,
     clean_row,
+    digest_events,
     insert_events,
     next_version,
     replace_vectors,
@@ -216,7 +217,7 @@ def _fill(
     store: Store,
     dataset: Dataset,
     users: Sequence[str] | None,
-    texts: Mapping[str, tuple[str, str]],
+    texts: Mapping[str, tuple[str, str, int]],
     progress: Tell | None,
     refuse: Refuse | None,
 ) -> None:
@@ -239,18 +240,21 @@ def _fill(
                 insert_events(writer, [pack_event(user_row, *event) for event in events])
                 update_digest(writer, user_row)
                 if user in made:
-                    digest = add_user(writer, user)[1]
-                    version = written_by(made[user], texts[user][1], digest)
+                    _, name, cutoff = texts[user]
+                    # Of what the text was written from: a refresh sees that the rest came later.
+                    version = written_by(made[user], name, digest_events(writer, user_row, cutoff))
                     append_version(writer, user_row, version, next(found))
         if progress:
             progress(start + len(part), len(wanted))
 
 
-def _latest_profiles(profiles: pl.DataFrame | None) -> dict[str, tuple[str, str]]:
+def _latest_profiles(profiles: pl.DataFrame | None) -> dict[str, tuple[str, str, int]]:
+    """Text, writer and cutoff of each user's latest profile."""
     if profiles is None:
         return {}
     latest = profiles.sort("cutoff", maintain_order=True).unique("user_id", keep="last")
-    return {user: (text, writer) for user, text, writer in latest.select("user_id", "text", "writer").iter_rows()}
+    rows = latest.select("user_id", "text", "writer", "cutoff").iter_rows()
+    return {user: (text, writer, cutoff) for user, text, writer, cutoff in rows}
 
 
 def _make_versions(texts: Mapping[str, str], refuse: Refuse | None) -> dict[str, StoredVersion]:

@@ -43,6 +43,7 @@ from bluerec.store.transactions import (
     append_version,
     check_events,
     clean_row,
+    digest_events,
     find_user,
     insert_events,
     merge_written,
@@ -243,16 +244,19 @@ class Store:
         """The user's events, oldest first."""
         return self.load_history(user_id).events
 
-    def load_history(self, user_id: str) -> KnownHistory:
-        """The user's events with what tells later, when a text was made of them, whose they were and which."""
+    def load_history(self, user_id: str, *, before: int | None = None) -> KnownHistory:
+        """The user's events, all or those before a second, with what tells later whose they were and which."""
         with self._database.reading() as reader:
             user_row, digest, rows = queries.find_history(reader, user_id)
+            if before is not None:
+                digest = digest_events(reader, user_row, before)
         items = self.catalogue.items_at([row[1] for row in rows])
         try:
             events = [unpack_event(row, user_id, item) for row, item in zip(rows, items, strict=True)]
         except Damaged as error:
             raise self._database.damaged(str(error)) from error
-        return KnownHistory(user_row, digest, events)
+        known = [event for event in events if before is None or event.interaction.timestamp < before]
+        return KnownHistory(user_row, digest, known)
 
     def stale_users(self) -> Sequence[str]:
         """Users with a history that their latest profile has not seen, or without a profile.

@@ -90,14 +90,21 @@ def insert_events(writer: sqlite3.Connection, packed: Sequence[tuple[Any, ...]])
 
 def update_digest(writer: sqlite3.Connection, user_row: int) -> None:
     """Make the digest of a user that of the history as it is now."""
+    writer.execute(
+        "UPDATE users SET history_digest = ? WHERE user_row = ?", (digest_events(writer, user_row), user_row)
+    )
+
+
+def digest_events(connection: sqlite3.Connection, user_row: int, before: int = LAST_SECOND + 1) -> str:
+    """The digest of a user's events, or of those before a second."""
     asked = (
         "SELECT item_id, timestamp, rating, review_title, review_text FROM interactions JOIN items USING (item_row) "
-        "WHERE user_row = ? ORDER BY timestamp, item_row"
+        "WHERE user_row = ? AND timestamp < ? ORDER BY timestamp, item_row"
     )
     digest = hashlib.blake2b(digest_size=12)
-    for row in writer.execute(asked, (user_row,)):
+    for row in connection.execute(asked, (user_row, before)):
         digest.update(repr(row).encode("utf-8", "surrogatepass"))
-    writer.execute("UPDATE users SET history_digest = ? WHERE user_row = ?", (digest.hexdigest(), user_row))
+    return digest.hexdigest()
 
 
 def read_digest(connection: sqlite3.Connection, user_row: int) -> str:
