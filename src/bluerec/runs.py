@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from bluerec.config import Config, config_from_dict
-from bluerec.errors import ConfigError, DataError
+from bluerec.errors import ConfigError, DataError, first_line
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"
@@ -165,7 +165,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # polars wraps what the system says of a full disk; any other error of it is not about writing.
         if not isinstance(error, OSError) and "os error" not in str(error):
             raise
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise DataError(f"{path}: cannot be written ({reason}); free space or choose another --out") from error
     finally:
         with suppress(OSError):  # where a parent is a file, even looking for the partial one fails

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.errors import DataError
+from bluerec.errors import DataError, first_line
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def new_folder(out: Path, files: Sequence[str], *, overwrite: bool) -> Iterator[
             out.rename(staging / "replaced")
         (staging / "folder").rename(out)
     except (OSError, pl.exceptions.ComputeError) as error:
-        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise DataError(f"{out}: cannot be written ({reason}); free space or choose another --out") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from bluerec.config import EmbedderConfig
 from bluerec.data.tables import Dataset
-from bluerec.errors import MissingExtraError, ModelError
+from bluerec.errors import MissingExtraError, ModelError, first_line
 from bluerec.profiling.models import announce_download, cache_folder, hide_library_bars, resolve_model
 from bluerec.profiling.vector_store import VectorStore
 from bluerec.types import Embedder, Float32Array, Item, TextKind
@@ -173,9 +173,8 @@ def load_sentence_transformer(
             trust_remote_code=False,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"embedder {name!r} cannot be loaded ({reason}); give a sentence-transformers folder, "
+            f"embedder {name!r} cannot be loaded ({first_line(error)}); give a sentence-transformers folder, "
             "a hub name, or all-MiniLM-L6-v2"
         ) from error
     return model.eval(), source.name

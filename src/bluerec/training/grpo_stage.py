@@ -8,7 +8,7 @@ from typing import Any
 
 from bluerec.config import Config, EmbedderConfig
 from bluerec.data.histories import ExampleTable
-from bluerec.errors import ConfigError, ModelError, TrainingError
+from bluerec.errors import ConfigError, ModelError, TrainingError, first_line
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import load_embedder
 from bluerec.profiling.models import save_adapter
@@ -187,8 +187,7 @@ def _grpo_config(session: Session, one: Round, weights: list[float]) -> Any:
     try:
         return GRPOConfig(**(settings | dict(config.trl)))
     except (TypeError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"TRL refuses the settings: {reason}; see the [trl] table and [train]") from error
+        raise ConfigError(f"TRL refuses the settings: {first_line(error)}; see the [trl] table and [train]") from error
 
 
 def _render_rows(table: ExampleTable, config: Config, policy: Policy) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ import polars as pl
 from bluerec.data.sources.blocks import Tell, read_head
 from bluerec.data.sources.lines import BadLine, BadLines, Delimited, JsonLines, LineFormat, coerce_fields, read_lines
 from bluerec.data.sources.source import has_suffix
-from bluerec.errors import DataError
+from bluerec.errors import DataError, first_line
 
 FORMATS = {
     "parquet": (".parquet", ".pq"),
@@ -74,7 +74,7 @@ class TableFile:
         try:
             yield from pl.scan_parquet(self.path).select(columns).collect_batches(chunk_size=_BATCH_ROWS)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{self.path}: damaged Parquet file ({_first_line(error)}); export it again") from error
+            raise DataError(f"{self.path}: damaged Parquet file ({first_line(error)}); export it again") from error
 
 
 def guess_format(path: Path, otherwise: str) -> str:
@@ -97,7 +97,7 @@ def _sample_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.scan_parquet(path).head(_SAMPLE_ROWS).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({_first_line(error)}); export it again") from error
+        raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}); export it again") from error
 
 
 def _sample_json_lines(path: Path) -> pl.DataFrame:
@@ -138,7 +138,3 @@ def _open_csv(path: Path) -> TableFile:
             f"{path}: no row to read under its header ({bad.first or 'the file ends there'}); export it again"
         )
     return TableFile(path, "csv", sample.head(_SAMPLE_ROWS), separator)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
