@@ -21,6 +21,7 @@ from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, re
 from bluerec.training.policy import Policy
 from bluerec.training.processes import check_resumed
 from bluerec.training.session import ADAPTER_FOLDER, Progress, Round, Session, Tell
+from bluerec.training.trainer_log import quieten
 from bluerec.types import Float32Array, RewardFunction, Stateful
 
 # Models below this size are trained in float32 only.
@@ -126,7 +127,7 @@ def _run_trainer(
         say=session.say,
     )
     steps.trainer = trainer
-    _quieten(trainer)
+    quieten(trainer)
     if checkpoint and checkpoint_step(checkpoint) >= train.n_steps:
         # All steps are done; the trainer would do one more.
         load_lora(policy.model, checkpoint)
@@ -229,10 +230,3 @@ def _join(tell: Tell | None, progress: Progress | None, n_steps: int) -> Tell:
             tell(row)
 
     return both
-
-
-def _quieten(trainer: Any) -> None:
-    """The log file and our own bar say what Transformers would print."""
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
