@@ -132,6 +132,13 @@ def test_a_loss_that_is_no_number_stops_it_and_no_adapter_is_written(
     assert len(log.read_text().splitlines() if log.exists() else []) == (noticed - 1) // log_every
 
 
+def test_lessons_that_fill_no_batch_are_counted(dataset, settings, tmp_path: Path) -> None:
+    said = []
+    config = config_from_dict(settings | {"sft": settings["sft"] | {"n_users": 7}})
+    train_profiler(dataset, config, tmp_path / "run", say=said.append)
+    assert "warm start: 1 of 7 are left out: they do not fill a batch of sft.micro_batch_size=2" in said
+
+
 @pytest.mark.parametrize("stages", [[], ["grpo", "sft"], ["sft", "sft"], ["dance"]])
 def test_unknown_or_unordered_stages_are_refused(settings, stages) -> None:
     with pytest.raises(ConfigError, match=r"train\.stages"):

@@ -43,6 +43,7 @@ def fit_supervised(
     seed: int,
     resume: bool = False,
     log: Callable[[Mapping[str, Any]], None] = lambda row: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Train the LoRA weights of `model` in place on the mean log-likelihood of the completions' tokens.
 
@@ -50,6 +51,12 @@ def fit_supervised(
     the last whole one. Raises `TrainingError` if the loss is not a number.
     """
     batches = group_by_length(lessons, config.micro_batch_size, seed)
+    n_left_out = len(lessons) - sum(map(len, batches))
+    if n_left_out:
+        say(
+            f"warm start: {n_left_out} of {len(lessons)} are left out: they do not fill a batch of "
+            f"sft.micro_batch_size={config.micro_batch_size}"
+        )
     args = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS_FOLDER),
         seed=seed,

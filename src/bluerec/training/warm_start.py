@@ -69,6 +69,7 @@ def run_warm_start(session: Session, adapter: Path | None) -> Path:
         seed=config.train.seed,
         resume=session.resume,
         log=log,
+        say=say,
     )
     save_prompt_settings(config.profiler, done)
     save_adapter(model, done)
