@@ -139,6 +139,12 @@ def test_lessons_that_fill_no_batch_are_counted(dataset, settings, tmp_path: Pat
     assert "warm start: 1 of 7 are left out: they do not fill a batch of sft.micro_batch_size=2" in said
 
 
+def test_profiles_that_are_all_too_long_stop_it(dataset, settings, tmp_path: Path) -> None:
+    config = config_from_dict(settings | {"profiler": settings["profiler"] | {"max_new_tokens": 2}})
+    with pytest.raises(TrainingError, match=r"none of 24 composed profiles .* profiler\.max_new_tokens=2 tokens"):
+        train_profiler(dataset, config, tmp_path / "run")
+
+
 @pytest.mark.parametrize("stages", [[], ["grpo", "sft"], ["sft", "sft"], ["dance"]])
 def test_unknown_or_unordered_stages_are_refused(settings, stages) -> None:
     with pytest.raises(ConfigError, match=r"train\.stages"):

@@ -98,6 +98,11 @@ def _compose_lessons(session: Session, profiler: Profiler) -> list[Lesson]:
         )
         if len(completion) <= config.profiler.max_new_tokens
     ]
+    if not lessons:
+        raise TrainingError(
+            f"warm start: none of {len(texts)} composed profiles has at most "
+            f"profiler.max_new_tokens={config.profiler.max_new_tokens} tokens; raise it"
+        )
     say(f"warm start: imitating {len(lessons)} of them, {len(texts) - len(lessons)} are too long")
     return lessons
 
