@@ -109,7 +109,7 @@ def _run_trainer(
         train,
         title_index=index,
         rows=rows,
-        tell=_join(session.tell, session.progress, train.rounds * train.n_steps),
+        tell=_join(session.tell, session.progress, train.total_steps),
         is_writer=session.processes.is_first,
     )
     trainer = SharedPrefixGRPOTrainer(

@@ -93,7 +93,7 @@ def choose_examples(dataset: Dataset, config: Config) -> ExampleTable:
         raise ConfigError(f"data.protocol={config.data.protocol!r}: choose from {', '.join(PROTOCOLS)}")
     examples = split_examples(dataset, config.data.protocol, seed=config.data.split_seed)
     train = config.train
-    n_users = max(train.rounds * train.n_steps * train.users_per_step, N_REFERENCE_PROFILES)
+    n_users = max(train.total_steps * train.users_per_step, N_REFERENCE_PROFILES)
     if config.data.max_users:
         n_users = min(n_users, config.data.max_users)
     table = examples.select("train", max_users=n_users, seed=config.train.seed)
