@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
+import numpy as np
 import polars as pl
 
 from bluerec.data.tables import FIRST_PLAUSIBLE_SECOND
@@ -58,6 +60,16 @@ def to_ticks(times: pl.Series, unit: TimeUnit) -> pl.Series:
     exact = times.cast(pl.Int64, strict=False)
     rounded = times.cast(pl.Float64, strict=False).floor().cast(pl.Int64, strict=False)
     return exact.fill_null(rounded)
+
+
+def to_second(moment: date | np.datetime64) -> int:
+    """Seconds since 1970 of a date or time, in UTC where it names no zone; a date is its first second."""
+    if isinstance(moment, np.datetime64):
+        return int(moment.astype("datetime64[s]").astype(np.int64))
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)
+    # `timestamp` takes a time without a zone for one of the machine's zone.
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def _parse_dates(texts: pl.Series) -> pl.Series:
