@@ -66,7 +66,7 @@ def test_what_is_no_time_is_refused(value) -> None:
         read_history([{"title": "Chess", "timestamp": value}])
 
 
-@pytest.mark.parametrize("missing", [None, math.nan, pd.NaT, np.datetime64("NaT")])
+@pytest.mark.parametrize("missing", [None, math.nan, pd.NaT, pd.NA, np.datetime64("NaT")])
 def test_a_missing_time_is_the_place_in_the_history(missing) -> None:
     rows = [{"title": "Chess", "timestamp": missing}, {"title": "Go", "timestamp": missing}]
     assert [event.interaction.timestamp for event in read_history(rows).events] == [0, 1]

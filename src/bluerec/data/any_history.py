@@ -82,7 +82,8 @@ def _read_time(value: Any, place: int) -> int:
 
 
 def _is_missing(value: Any) -> bool:
-    """None, NaN, and what pandas and NumPy write for a missing time."""
+    """None, NaN, and what pandas and NumPy write for a missing value."""
     if isinstance(value, np.datetime64):
         return bool(np.isnat(value))
-    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NaTType"
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in ("NaTType", "NAType")
