@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bluerec.config import EmbedderConfig
+from bluerec.data.hashing import hash_name
 from bluerec.data.tables import Dataset
 from bluerec.errors import MissingExtraError, ModelError, first_line
 from bluerec.profiling.models import announce_download, cache_folder, hide_library_bars, resolve_model
@@ -124,7 +125,7 @@ class HashingEmbedder:
         vectors = np.zeros((len(texts), self._dimension), dtype=np.float32)
         for row, text in enumerate(texts):
             for word in re.findall(r"\w+", text.casefold()):
-                place = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
+                place = hash_name(word)
                 vectors[row, place // 2 % self._dimension] += 1.0 if place % 2 else -1.0
             if not vectors[row].any():
                 vectors[row, 0] = 1.0  # no words, or words that cancel: one fixed direction
