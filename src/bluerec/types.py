@@ -147,16 +147,6 @@ class Reward:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """The target's rank (1 is best, ties count against us) among `n_candidates` items."""
-
-    example_id: str
-    user_id: str
-    rank: int
-    n_candidates: int
-
-
-@dataclass(frozen=True, slots=True)
 class Metric:
     """A mean over users with its 95% bootstrap interval."""
 
