@@ -7,7 +7,7 @@ names. Ids are strings; positions in an array are called `*_row`; counts are cal
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,8 @@ Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 TextKind = Literal["profile", "item"]
 Message = dict[str, str]
+# Told how much of the work is done: (done, total).
+CountDone = Callable[[int, int], None]
 
 # The start of the year 1 and the end of the year 9999 in Unix seconds: what lies outside was meant as milliseconds.
 FIRST_SECOND = -62_135_596_800

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from bluerec.errors import ConfigError, DataError
 from bluerec.store.building import build_store, rebuild_store
 from bluerec.store.search import EXACT_UP_TO
 from bluerec.store.store import Store
-from bluerec.types import Embedder
+from bluerec.types import CountDone, Embedder
 
 
 def index_command(
@@ -111,7 +111,7 @@ def _tell(out: Path, begin: float, exact_up_to: int, offline: bool, as_json: boo
 
 
 def _add_versions(
-    out: Path, embedder: Embedder, table: pl.DataFrame, users: set[str], progress: Callable[[int, int], None]
+    out: Path, embedder: Embedder, table: pl.DataFrame, users: set[str], progress: CountDone
 ) -> dict[str, str]:
     """The texts of another table as the next version of each user's profile; whose text cannot be one, and why."""
     failed = {}

@@ -25,6 +25,7 @@ from bluerec.data.checks import drop_impossible_times, mend_events, mend_items
 from bluerec.data.drops import DROPS_FILE, DropCounts, Drops
 from bluerec.data.item_store import ItemStore
 from bluerec.data.k_core import BoolArray, find_k_core
+from bluerec.data.sources.blocks import CountBytes
 from bluerec.data.sources.lines import BadLines
 from bluerec.data.sources.source import RAW_ITEMS_SCHEMA, Source, complete
 from bluerec.data.staging import new_folder
@@ -32,7 +33,7 @@ from bluerec.data.tables import INTERACTIONS_FILE, INTERACTIONS_SCHEMA, ITEMS_FI
 from bluerec.data.threads import map_ahead
 from bluerec.errors import ConfigError, DataError
 from bluerec.runs import write_json
-from bluerec.types import IntArray
+from bluerec.types import CountDone, IntArray
 
 PREPARE_FILE = "prepare.json"
 _OUTPUTS = (INTERACTIONS_FILE, ITEMS_FILE, DROPS_FILE, PREPARE_FILE)
@@ -40,7 +41,8 @@ _ROW_GROUP = 100_000
 # Text packs about this well with gzip; decides nothing but the number of buckets.
 _GZIP_RATIO = 4
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+# Shows what is being done, until it is done.
+OpenProgress = Callable[[str], AbstractContextManager[CountDone]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Prepared:
 
 
 @contextmanager
-def no_progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def no_progress(description: str) -> Iterator[CountDone]:
     """Tell nobody."""
     yield lambda done, total: None
 
@@ -93,7 +95,7 @@ def prepare(
     filters: Filters | None = None,
     *,
     overwrite: bool = False,
-    progress: Progress = no_progress,
+    progress: OpenProgress = no_progress,
 ) -> Prepared:
     """Write interactions.parquet, items.parquet, drops.json and prepare.json to the folder `out`.
 
@@ -135,7 +137,7 @@ class _Preparation:
         self._survivors = scratch / "survivors"
         self._survivors.mkdir()
 
-    def store_items(self, progress: Progress) -> None:
+    def store_items(self, progress: OpenProgress) -> None:
         """Put the items on disk."""
         if self.source.read_items is None:
             return
@@ -149,7 +151,7 @@ class _Preparation:
         self.drops.items.n_read += n_read
         self.drops.items.dropped["duplicate_item"] += n_read - n_new
 
-    def store_events(self, progress: Progress) -> None:
+    def store_events(self, progress: OpenProgress) -> None:
         """Put the events on disk, by user; they name the items where there is no metadata."""
         drops = self.drops.events
         with progress("reading interactions") as tell:
@@ -169,7 +171,7 @@ class _Preparation:
                 f"{'; first bad line ' + self.bad.first if self.bad.first else ''}; is this the right SOURCE?"
             )
 
-    def decide(self, progress: Progress) -> None:
+    def decide(self, progress: OpenProgress) -> None:
         """Find duplicates, number the users, find the k-core."""
         survive = partial(self._survive, item_rows=self.item_store.rows())
         n_users = 0
@@ -228,7 +230,7 @@ class _Preparation:
             survivors = self._survivors_of(number)
             yield survivors["user_row"].to_numpy(), survivors["item_row"].to_numpy()
 
-    def write(self, folder: Path, progress: Progress) -> None:
+    def write(self, folder: Path, progress: OpenProgress) -> None:
         """Mend and write what is kept, and complete the counts."""
         with progress("writing interactions") as tell:
             kept_events = map_ahead(self._take_events, self.buckets.numbers)
@@ -252,7 +254,7 @@ class _Preparation:
 
 
 def _count(
-    mended: Iterable[tuple[pl.DataFrame, Drops]], drops: Drops, tell: Callable[[int, int], None], n_tables: int
+    mended: Iterable[tuple[pl.DataFrame, Drops]], drops: Drops, tell: CountDone, n_tables: int
 ) -> Iterator[pl.DataFrame]:
     """The tables alone; their counts go to `drops`."""
     for number, (table, part) in enumerate(mended):
@@ -272,7 +274,7 @@ def _write_parquet(tables: Iterator[pl.DataFrame], schema: pl.Schema, path: Path
     )
 
 
-def _count_bytes(files: tuple[Path, ...], tell: Callable[[int, int], None]) -> Callable[[int], None]:
+def _count_bytes(files: tuple[Path, ...], tell: CountDone) -> CountBytes:
     """Turns the steps that the readers tell into (done, total)."""
     total = sum(file.stat().st_size for file in files)
     done = 0

@@ -20,7 +20,7 @@ from bluerec.data.tables import Dataset
 from bluerec.errors import MissingExtraError, ModelError, first_line
 from bluerec.profiling.models import announce_download, cache_folder, hide_library_bars, resolve_model
 from bluerec.profiling.vector_store import VectorStore
-from bluerec.types import Embedder, Float32Array, Item, TextKind
+from bluerec.types import CountDone, Embedder, Float32Array, Item, TextKind
 
 HASHING_MODEL = "hashing"
 MAX_BRAND_CHARACTERS = 60
@@ -207,9 +207,7 @@ def render_item_text(item: Item) -> str:
     return ". ".join(part.rstrip(".") for part in parts) if len(parts) > 1 else parts[0]
 
 
-def embed_items(
-    dataset: Dataset, embedder: Embedder, *, progress: Callable[[int, int], None] | None = None
-) -> Float32Array:
+def embed_items(dataset: Dataset, embedder: Embedder, *, progress: CountDone | None = None) -> Float32Array:
     """Embed the whole catalogue, (n_items, dimension), in the order of `dataset.items`.
 
     `progress` is told the items done and in all. With a `CachedEmbedder` only new texts are computed, and a killed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell, read_head
+from bluerec.data.sources.blocks import CountBytes, read_head
 from bluerec.data.sources.lines import BadLine, BadLines, Delimited, JsonLines, LineFormat, coerce_fields, read_lines
 from bluerec.data.sources.source import has_suffix
 from bluerec.errors import DataError, first_line
@@ -41,7 +41,7 @@ class TableFile:
         return self.sample.columns
 
     def read(
-        self, types: Types, required: tuple[str, ...], bad: BadLines, *, of: str, tell: Tell | None = None
+        self, types: Types, required: tuple[str, ...], bad: BadLines, *, of: str, tell: CountBytes | None = None
     ) -> Iterator[pl.DataFrame]:
         """The columns named in `types`, as those types; a row without a required column is a bad line."""
         if self.table_format == "parquet":
@@ -54,7 +54,7 @@ class TableFile:
         return read_lines(self.path, line_format, bad, of=of, tell=tell, skip=1)
 
     def _read_parquet(
-        self, types: Types, required: tuple[str, ...], bad: BadLines, of: str, tell: Tell | None
+        self, types: Types, required: tuple[str, ...], bad: BadLines, of: str, tell: CountBytes | None
     ) -> Iterator[pl.DataFrame]:
         n_rows = 0
         for table in self._scan_parquet(types):
