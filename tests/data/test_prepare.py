@@ -128,6 +128,16 @@ def test_every_fault_is_handled_and_counted(tmp_path: Path) -> None:
     }
 
 
+def test_numbers_too_large_for_the_table_are_no_numbers(tmp_path: Path) -> None:
+    metadata = [{"parent_asin": "a", "title": "A", "price": "9" * 40}]
+    run(write_reviews(tmp_path / "raw", [review("u", "a", rating=1e39)], metadata), tmp_path / "out")
+    assert interactions(tmp_path / "out")["rating"].to_list() == [None]
+    assert items(tmp_path / "out")["price"].to_list() == [None]
+    drops = counts(tmp_path / "out")
+    assert drops["interactions"]["repaired"]["impossible_rating"] == 1
+    assert drops["items"]["repaired"]["unreadable_price"] == 1
+
+
 def test_equal_times_keep_the_order_of_the_source_and_milliseconds_count(tmp_path: Path) -> None:
     reviews = [review("u", item, moment) for item, moment in (("b", 7), ("a", 7), ("d", 900), ("c", 3))]
     run(write_reviews(tmp_path / "raw", reviews), tmp_path / "out")

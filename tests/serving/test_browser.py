@@ -135,6 +135,29 @@ def test_more_and_not_this_are_edits_that_one_sees(visit: Visit, site: Site) -> 
     expect(page.locator("#text")).to_have_value(site.store.profile("u0006").text)
 
 
+def test_what_is_kept_away_looks_the_same_with_a_script_and_without(site: Site, browser: Browser) -> None:
+    title = next(event.item.title for event in site.store.history("u0004") if event.item.title.isascii())
+    draft = f"{title}. Nothing like {title}. No longer interested in horror. Xyzzy."
+    drawn = []
+    for has_script in (True, False):
+        made = open_page(site, browser, java_script_enabled=has_script)
+        page = made.page
+        page.goto(site.user("u0004"))
+        expect(page.locator("#sentences .away:not([hidden])")).to_have_count(0)
+        page.fill("#text", draft)
+        if not has_script:
+            page.click("#preview")
+        expect(page.locator("#sentences > li")).to_have_count(4)
+        drawn.append([" ".join(text.split()) for text in page.locator("#sentences > li").all_inner_texts()])
+        made.context.close()
+        assert set(made.faults) <= {"dialog beforeunload"}
+    assert drawn[0] == drawn[1]
+    away = [("kept away" in text, "Items like this are moved down." in text) for text in drawn[0]]
+    assert away == [(False, False), (True, True), (True, True), (False, False)]
+    behind = [("from the history" in text, "Nothing in the history" in text) for text in drawn[0]]
+    assert behind == [(True, False), (False, False), (False, False), (False, True)]
+
+
 def test_versions_are_compared_training_too(visit: Visit, site: Site) -> None:
     page = visit.page
     user = site.store.user_ids("u", 1)[0]

@@ -32,6 +32,7 @@ from bluerec.data.fault_examples import (
 from bluerec.data.item_store import ItemStore
 from bluerec.data.k_core import BoolArray, find_k_core
 from bluerec.data.prepared import PREPARE_FILE, Filters, Prepared, TimeSpan, describe
+from bluerec.data.sources.blocks import CountBytes
 from bluerec.data.sources.findings import BadLines, shorten
 from bluerec.data.sources.source import RAW_ITEMS_SCHEMA, Source, complete
 from bluerec.data.staging import new_folder
@@ -39,7 +40,7 @@ from bluerec.data.tables import INTERACTIONS_FILE, INTERACTIONS_SCHEMA, ITEMS_FI
 from bluerec.data.threads import map_ahead
 from bluerec.errors import DataError
 from bluerec.runs import write_json
-from bluerec.types import IntArray
+from bluerec.types import CountDone, IntArray
 
 _OUTPUTS = (INTERACTIONS_FILE, ITEMS_FILE, DROPS_FILE, PREPARE_FILE)
 _ROW_GROUP = 100_000
@@ -48,12 +49,13 @@ _GZIP_RATIO = 4
 # A larger share of events with unknown items is a fault of the ids, not of some events.
 _FEW_UNKNOWN = 0.05
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+# Shows what is being done, until it is done.
+OpenProgress = Callable[[str], AbstractContextManager[CountDone]]
 
 
 @contextmanager
-def no_progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Tell nobody."""
+def no_progress(description: str) -> Iterator[CountDone]:
+    """CountBytes nobody."""
     yield lambda done, total: None
 
 
@@ -63,7 +65,7 @@ def prepare(
     filters: Filters | None = None,
     *,
     overwrite: bool = False,
-    progress: Progress = no_progress,
+    progress: OpenProgress = no_progress,
 ) -> Prepared:
     """Write interactions.parquet, items.parquet, drops.json and prepare.json to the folder `out`.
 
@@ -113,7 +115,7 @@ class _Preparation:
         self._survivors = scratch / "survivors"
         self._survivors.mkdir()
 
-    def store_items(self, progress: Progress) -> None:
+    def store_items(self, progress: OpenProgress) -> None:
         """Put the items on disk."""
         if self.source.read_items is None:
             return
@@ -130,7 +132,7 @@ class _Preparation:
         if n_read > n_new:
             add_repeated_item(self.bad.examples, table, is_new)
 
-    def store_events(self, progress: Progress) -> None:
+    def store_events(self, progress: OpenProgress) -> None:
         """Put the events on disk, by user; they name the items where there is no metadata."""
         drops = self.drops.events
         with progress("reading interactions") as tell:
@@ -155,7 +157,7 @@ class _Preparation:
                 f"{example and f'; first {kind} {example}'}; is this the right SOURCE?"
             )
 
-    def decide(self, progress: Progress) -> None:
+    def decide(self, progress: OpenProgress) -> None:
         """Find duplicates, number the users, find the k-core."""
         survive = partial(self._survive, item_rows=self.item_store.rows())
         self._n_timed = self.drops.events.n_read - self.drops.events.dropped.total()
@@ -237,7 +239,7 @@ class _Preparation:
             survivors = self._survivors_of(number)
             yield survivors["user_row"].to_numpy(), survivors["item_row"].to_numpy()
 
-    def write(self, folder: Path, progress: Progress) -> None:
+    def write(self, folder: Path, progress: OpenProgress) -> None:
         """Mend and write what is kept, and complete the counts."""
         with progress("writing interactions") as tell:
             kept_events = map_ahead(self._take_events, self.buckets.numbers)
@@ -282,7 +284,7 @@ class _Preparation:
 
 
 def _count(
-    mended: Iterable[tuple[pl.DataFrame, Drops]], drops: Drops, tell: Callable[[int, int], None], n_tables: int
+    mended: Iterable[tuple[pl.DataFrame, Drops]], drops: Drops, tell: CountDone, n_tables: int
 ) -> Iterator[pl.DataFrame]:
     """The tables alone; their counts go to `drops`."""
     for number, (table, part) in enumerate(mended):
@@ -307,7 +309,7 @@ def _write_parquet(tables: Iterator[pl.DataFrame], schema: pl.Schema, path: Path
     )
 
 
-def _count_bytes(files: tuple[Path, ...], tell: Callable[[int, int], None]) -> Callable[[int], None]:
+def _count_bytes(files: tuple[Path, ...], tell: CountDone) -> CountBytes:
     """Turns the steps that the readers tell into (done, total)."""
     total = sum(file.stat().st_size for file in files)
     done = 0

@@ -21,8 +21,13 @@ def split_sentences(text: str) -> list[str]:
 
     What a sentence turns against is one of its own: `RPGs,` and `but not turn-based ones.`
     """
-    whole = (part.strip() for part in _END.split(text) if part and part.strip())
-    parts = [part for sentence in whole for part in split_wishes(sentence)]
+    parts = cut_sentences(text)
     if len(parts) <= MAX_SENTENCES:
         return parts
     return [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]
+
+
+def cut_sentences(text: str) -> list[str]:
+    """The same, however many they are. A sentence of these is one if it is cut again."""
+    whole = (part.strip() for part in _END.split(text) if part and part.strip())
+    return [part for sentence in whole for part in split_wishes(sentence)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from inspect import signature
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -20,9 +22,11 @@ from bluerec.serving.keys import KeyRing
 from bluerec.serving.limits import Guard, Limits, RateLimiter
 from bluerec.serving.metrics import Metrics, log
 from bluerec.serving.ports import ProfileStore, ReasonedRecommender
+from bluerec.serving.schemas import REQUEST_FIELDS
 from bluerec.serving.worker import Generate, ProfileWorker
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+_PLACES = ("body", "query", "path")
 # What searches and reads at the same time: more threads than this only wait for the same two cores.
 _THREADS = 8
 
@@ -44,8 +48,9 @@ def build_app(
     metrics = Metrics()
     rates = RateLimiter(limits.requests_per_second, limits.burst)
     worker = ProfileWorker(store, generate, metrics) if generate else None
-    state = (lambda: "waiting" if worker.is_waiting else "ready") if worker else (lambda: "none")
-    service = Service(store, recommender, keys, limits, metrics, Sessions(), rates, state)
+    service = Service(
+        store, recommender, keys, limits, metrics, Sessions(), rates, generator_state=partial(_tell_state, worker)
+    )
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
@@ -74,6 +79,13 @@ def build_app(
     _add_errors(app)
     app.add_middleware(Guard, limits=limits, metrics=metrics, hosts=frozenset(hosts))
     return app
+
+
+def _tell_state(worker: ProfileWorker | None) -> str:
+    """Whether there is what writes profiles, and whether it waits for an endpoint that does not answer."""
+    if worker is None:
+        return "none"
+    return "waiting" if worker.is_waiting else "ready"
 
 
 def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) -> None:
@@ -115,8 +127,7 @@ def _add_errors(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
-        parts = [str(part) for part in first.get("loc", ())]
-        where = ".".join(part for part in parts if part.isascii() and part.isidentifier())[:100]
+        where = _name_place(request, first.get("loc", ()))
         return answer(request, 422, "invalid", f"{where}: {first.get('type', 'invalid')}; see /openapi.json")
 
     async def on_data(request: Request, error: Exception) -> Response:
@@ -139,3 +150,11 @@ def _add_errors(app: FastAPI) -> None:
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
+
+
+def _name_place(request: Request, parts: Sequence[str | int]) -> str:
+    """Where in a request a bad value stands, in names of ours: a field that nobody knows has its name from outside."""
+    endpoint = getattr(request.scope.get("route"), "endpoint", None)
+    parameters = signature(endpoint).parameters if endpoint else {}
+    known = {*_PLACES, *REQUEST_FIELDS, *parameters}
+    return ".".join(part for part in parts if part in known)

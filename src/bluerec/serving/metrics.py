@@ -51,7 +51,7 @@ class Metrics:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line. Of an exception only its type and places are told: its message may quote a profile."""
+    """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         row: dict[str, Any] = {
@@ -60,11 +60,15 @@ class JsonFormatter(logging.Formatter):
             "event": record.getMessage(),
             **getattr(record, "facts", {}),
         }
-        if record.exc_info and record.exc_info[0]:
-            row["exception"] = record.exc_info[0].__name__
-            frames = traceback.extract_tb(record.exc_info[2])
-            row["at"] = [f"{frame.filename}:{frame.lineno}" for frame in frames[-4:]]
+        if record.exc_info and record.exc_info[1]:
+            row |= describe_exception(record.exc_info[1])
         return json.dumps(row, ensure_ascii=True)
+
+
+def describe_exception(error: BaseException) -> dict[str, Any]:
+    """The type of an exception and its places, for the log: its message may quote a profile."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {"exception": type(error).__name__, "at": [f"{frame.filename}:{frame.lineno}" for frame in frames[-4:]]}
 
 
 def configure_logging(level: int = logging.INFO) -> None:

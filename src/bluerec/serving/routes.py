@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from bluerec.errors import StoreError
+from bluerec.errors import DataError, StoreError
 from bluerec.profiling.prompts import count_withheld
 from bluerec.serving.access import (
     PrincipalOf,
@@ -153,13 +153,14 @@ def add_interactions(service: ServiceOf, user_id: UserToWrite, body: Interaction
     """The events are durable when this answers; the profile is rewritten in the background (see .../job)."""
     if len(body.interactions) > service.limits.max_rows:
         raise fail(413, "size", f"at most {service.limits.max_rows} events at once")
-    unknown = next((row.item_id for row in body.interactions if service.store.item(row.item_id) is None), None)
-    if unknown is not None:
-        raise fail(422, "unknown-item", "an item_id is not in the catalogue; index it first with: bluerec index")
     waits_already = any(job.state == "queued" for job in service.store.jobs(user_id))
     if not waits_already and service.store.n_open_jobs() >= service.limits.max_queued:
         raise fail(503, "queue-full", "too many profiles wait to be written; try again later", 30)
-    service.store.add_interactions(user_id, [row.model_dump() for row in body.interactions])
+    try:
+        service.store.add_interactions(user_id, [row.model_dump() for row in body.interactions])
+    except DataError as error:  # the times were checked before
+        message = "an item_id is not in the catalogue; index it first with: bluerec index"
+        raise fail(422, "unknown-item", message) from error
     return show_job(service.store.enqueue(user_id))
 
 
@@ -210,8 +211,15 @@ def recommend_to_text(service: ServiceOf, _: PrincipalOf, body: FreeText) -> Rec
     "/users/{user_id}/export", summary="Everything that is kept about the user", responses=_example(EXAMPLE_EXPORT)
 )
 def export(service: ServiceOf, user_id: UserToRead) -> dict[str, Any]:
-    require_profile(service, user_id)
-    return dict(service.store.export_user(user_id))
+    return export_everything(service, user_id)
+
+
+def export_everything(service: Service, user_id: str) -> dict[str, Any]:
+    """What is kept about a user, with a profile or without, or 404 where nothing is."""
+    kept = dict(service.store.export_user(user_id))
+    if not any(rows for name, rows in kept.items() if name != "user_id"):
+        raise fail(404, "unknown-user", "no such user; nothing is kept under this id")
+    return kept
 
 
 @router.get(

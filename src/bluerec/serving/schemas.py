@@ -103,6 +103,9 @@ class FreeText(Strict):
     category: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(default=None, examples=[None])
 
 
+REQUEST_FIELDS = frozenset(name for model in Strict.__subclasses__() for name in model.model_fields)
+
+
 class ItemOut(BaseModel):
     """An item of the catalogue; every text of it comes from strangers."""
 

@@ -25,9 +25,11 @@ from bluerec.serving.access import (
     check_user_id,
     fail,
     get_service,
+    read_path_id,
 )
 from bluerec.serving.keys import Principal, Scope
-from bluerec.serving.routes import delete_everything, require_profile, revert_to, save_text
+from bluerec.serving.ports import ReasonedRecommender
+from bluerec.serving.routes import delete_everything, export_everything, require_profile, revert_to, save_text
 from bluerec.serving.schemas import Text
 from bluerec.serving.timeline import show_day
 from bluerec.serving.views import (
@@ -121,7 +123,7 @@ ServiceOf = Annotated[Service, Depends(get_service)]
 
 
 async def _open_user(user_id: str, visitor: Visitor) -> str:
-    user_id = check_user_id(user_id)
+    user_id = read_path_id(user_id)
     if not visitor.may_read(user_id):
         raise fail(404, "unknown-user", "no such user")
     return user_id
@@ -288,9 +290,16 @@ def steer(
         change = service.recommender.more_like if more else service.recommender.not_this
         text = change(text, item_id)
     elif drop is not None:
-        kept = [sentence for place, sentence in enumerate(service.recommender.sentences(text)) if place != drop]
-        text = ("\n" if "\n" in text.strip() else " ").join(kept) or text
+        text = _take_out(service.recommender, text, drop)
     return _show_draft(request, service, visitor, user_id, text, said="steered")
+
+
+def _take_out(recommender: ReasonedRecommender, text: str, place: int) -> str:
+    """The text without one of its sentences, cut into the others again: on lines of their own where a space would make
+    one of two. The only sentence stays."""
+    kept = [sentence for at, sentence in enumerate(recommender.sentences(text)) if at != place]
+    joined = " ".join(kept)
+    return (joined if list(recommender.sentences(joined)) == kept else "\n".join(kept)) or text
 
 
 @router.get("/users/{user_id}/versions/{before}/{after}")
@@ -304,8 +313,7 @@ def compare(service: ServiceOf, visitor: Visitor, user_id: OpenUser, before: int
 
 @router.get("/users/{user_id}/export")
 def export(service: ServiceOf, user_id: OpenUser) -> Response:
-    require_profile(service, user_id)
-    content = json.dumps(service.store.export_user(user_id), ensure_ascii=False, indent=1)
+    content = json.dumps(export_everything(service, user_id), ensure_ascii=False, indent=1)
     headers = {"Content-Disposition": 'attachment; filename="profile.json"'}
     return Response(content.encode("utf-8", "replace"), media_type="application/json", headers=headers)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bluerec.data.wishes import read_wish
 from bluerec.profiling.prompts import count_withheld
 from bluerec.serving.access import Service
 from bluerec.serving.changes import Move, Piece, diff_words, find_gone, find_moves
@@ -24,11 +25,13 @@ N_VERSIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a profile: whether a person wrote it, whether it is saved yet, and the items behind it."""
+    """A sentence of a profile: whether a person wrote it, whether it is saved yet, whether what it names is wanted, and
+    the items of the history behind it; behind what is not wanted there are none."""
 
     text: str
     locked: bool
     is_new: bool
+    is_wanted: bool
     evidence: Sequence[Item]
 
 
@@ -125,7 +128,8 @@ def build_reading(
     found = service.recommender.evidence(user_id, texts)
     locked, known = set(profile.locked), set(profile.sentences)
     sentences = [
-        Sentence(text, text in locked, text not in known, items) for text, items in zip(texts, found, strict=True)
+        _read_sentence(text, items, locked=text in locked, is_new=text not in known)
+        for text, items in zip(texts, found, strict=True)
     ]
     places = _place(find_moves(saved, shown), texts)
     points = _map(service, user_id, events, saved, list(profile.sentences), places, texts)
@@ -138,7 +142,7 @@ def build_free_reading(service: Service, text: str) -> Reading:
     shown = list(service.recommender.recommend_with_reasons(text=text, k=N_SHOWN))
     places = _place(find_moves(shown, shown), texts)
     points = _map(service, None, [], shown, texts, places, texts)
-    return Reading(text, False, [Sentence(text, False, False, ()) for text in texts], places, [], points)
+    return Reading(text, False, [_read_sentence(text) for text in texts], places, [], points)
 
 
 def show_reading(reading: Reading) -> dict[str, Any]:
@@ -148,8 +152,14 @@ def show_reading(reading: Reading) -> dict[str, Any]:
         "changed": reading.changed,
         "moved": reading.n_moved,
         "sentences": [
-            {"text": s.text, "locked": s.locked, "new": s.is_new, "evidence": [name_item(item) for item in s.evidence]}
-            for s in reading.sentences
+            {
+                "text": sentence.text,
+                "locked": sentence.locked,
+                "new": sentence.is_new,
+                "wanted": sentence.is_wanted,
+                "evidence": [name_item(item) for item in sentence.evidence],
+            }
+            for sentence in reading.sentences
         ],
         "rows": [
             {
@@ -215,6 +225,11 @@ def _recommend(service: Service, user_id: str, text: str) -> list[Reasoned]:
     return list(service.recommender.recommend_with_reasons(user_id=user_id, text=text, k=N_SHOWN))
 
 
+def _read_sentence(text: str, items: Sequence[Item] = (), *, locked: bool = False, is_new: bool = False) -> Sentence:
+    is_wanted = read_wish(text).sign > 0
+    return Sentence(text, locked, is_new, is_wanted, items if is_wanted else ())
+
+
 def _place(moves: Sequence[Move], sentences: Sequence[str]) -> list[Place]:
     tones = {text: tone for tone, text in reversed(list(enumerate(sentences)))}
     return [Place(move, tones.get(move.row.sentence, 0)) for move in moves]
@@ -222,11 +237,10 @@ def _place(moves: Sequence[Move], sentences: Sequence[str]) -> list[Place]:
 
 def _diff_versions(versions: Sequence[ProfileVersion]) -> list[tuple[ProfileVersion, Sequence[Piece]]]:
     """The latest versions, each with what it changed in the one before; nothing is marked in the first."""
-    known: list[tuple[ProfileVersion, Sequence[Piece]]] = []
-    for place, version in enumerate(versions):
-        text = versions[place - 1].text if place else version.text
-        known.append((version, diff_words(text, version.text)))
-    return known[-N_VERSIONS:]
+    first = max(len(versions) - N_VERSIONS, 0)
+    shown = versions[first:]
+    before = versions[first - 1 : -1] if first else [*shown[:1], *shown[:-1]]
+    return [(new, diff_words(old.text, new.text)) for old, new in zip(before, shown, strict=True)]
 
 
 def _map(

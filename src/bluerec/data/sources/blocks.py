@@ -36,7 +36,8 @@ _FOREIGN_KINDS = {
     b"\xfd7zX": "compressed with xz; decompress it first",
 }
 
-Tell = Callable[[int], None]
+# Told how many bytes were read since it was last told.
+CountBytes = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Block:
     too_long: bool = False
 
 
-def read_blocks(path: Path, *, quoted: bool = False, tell: Tell | None = None) -> Iterator[Block]:
+def read_blocks(path: Path, *, quoted: bool = False, tell: CountBytes | None = None) -> Iterator[Block]:
     """Blocks of a text file.
 
     With `quoted`, a line break between double quotes does not end a line. `tell` hears how many bytes of the file

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell
+from bluerec.data.sources.blocks import CountBytes
 from bluerec.data.sources.columns import EVENT_OPTION, ITEM_OPTION, describe_columns, map_events, map_items
 from bluerec.data.sources.findings import BadLines
 from bluerec.data.sources.source import (
@@ -124,7 +124,7 @@ def _find_tables(table_format: str, path: Path, items: Path | None) -> tuple[Pat
 
 
 def _read_events(
-    table: TableFile, mapping: Mapping[str, str], unit: TimeUnit, bad: BadLines, tell: Tell | None = None
+    table: TableFile, mapping: Mapping[str, str], unit: TimeUnit, bad: BadLines, tell: CountBytes | None = None
 ) -> Iterator[pl.DataFrame]:
     types: dict[str, pl.DataType] = dict.fromkeys(mapping.values(), pl.String())
     types[mapping["timestamp"]] = table.sample[mapping["timestamp"]].dtype
@@ -142,7 +142,7 @@ def _read_events(
 
 
 def _read_items(
-    table: TableFile, mapping: Mapping[str, str], read_twice: bool, bad: BadLines, tell: Tell | None = None
+    table: TableFile, mapping: Mapping[str, str], read_twice: bool, bad: BadLines, tell: CountBytes | None = None
 ) -> Iterator[pl.DataFrame]:
     if read_twice:
         # The table is read for its events too, where its bad lines are counted.

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Block, Tell, find_records, read_blocks
+from bluerec.data.sources.blocks import Block, CountBytes, find_records, read_blocks
 from bluerec.data.sources.findings import BadLine, BadLines, shorten
 from bluerec.data.threads import map_ahead
 
@@ -134,7 +134,7 @@ LineFormat = JsonLines | Delimited
 
 
 def read_lines(
-    path: Path, line_format: LineFormat, bad: BadLines, *, of: str, tell: Tell | None = None, skip: int = 0
+    path: Path, line_format: LineFormat, bad: BadLines, *, of: str, tell: CountBytes | None = None, skip: int = 0
 ) -> Iterator[pl.DataFrame]:
     """Tables with the schema of the format, in the order of the file, the first `skip` lines left out.
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell
+from bluerec.data.sources.blocks import CountBytes
 from bluerec.data.sources.findings import BadLines
 from bluerec.errors import DataError
 
@@ -42,7 +42,7 @@ RAW_ITEMS_SCHEMA = pl.Schema(
 class ReadTables(Protocol):
     """Tables in source order; bad lines go to `bad`, the bytes read so far to `tell`."""
 
-    def __call__(self, bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]: ...
+    def __call__(self, bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]: ...
 
 
 @dataclass(frozen=True)

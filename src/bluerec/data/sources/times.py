@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 
+import numpy as np
 import polars as pl
 
 from bluerec.data.checks import LAST_PLAUSIBLE_SECOND
@@ -153,6 +155,16 @@ def _convert(times: pl.Series, chosen: pl.Series, name: str, wanted: str) -> pl.
     factor = UNITS[wanted] // UNITS[name]
     bound = _LARGEST_TICK // factor
     return times.zip_with(~chosen, times.clip(-bound, bound) * factor)
+
+
+def to_second(moment: date | np.datetime64) -> int:
+    """Seconds since 1970 of a date or time, in UTC where it names no zone; a date is its first second."""
+    if isinstance(moment, np.datetime64):
+        return int(moment.astype("datetime64[s]").astype(np.int64))
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)
+    # `timestamp` takes a time without a zone for one of the machine's zone.
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 def _parse_dates(texts: pl.Series) -> pl.Series:

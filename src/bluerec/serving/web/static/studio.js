@@ -53,10 +53,12 @@
     const item = copy("sentence-form");
     badge(item, tone);
     fill(item, ".words", sentence.text);
+    item.querySelector(".away").hidden = sentence.wanted;
     item.querySelector(".kept").hidden = !sentence.locked;
     item.querySelector(".fresh").hidden = !sentence.new;
     item.querySelector(".label").hidden = !sentence.evidence.length;
-    item.querySelector(".none").hidden = sentence.evidence.length > 0;
+    item.querySelector(".none").hidden = sentence.evidence.length > 0 || !sentence.wanted;
+    item.querySelector(".unwanted").hidden = sentence.wanted;
     item.querySelector(".evidence ul").replaceChildren(...sentence.evidence.map((title) => bare("li", title)));
     const drop = item.querySelector(".drop");
     if (drop) {
