@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from bluerec.types import CountDone
 
 _results = Console(highlight=False)
 _messages = Console(stderr=True, highlight=False)
@@ -68,7 +71,7 @@ def print_table(rows: Sequence[Mapping[str, object]], *, title: str | None = Non
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress(description: str) -> Iterator[CountDone]:
     """A bar on stderr while a terminal is there; yields a callable that is told (done, total)."""
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -94,7 +95,7 @@ def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any
     return receipt.as_dict(time.monotonic() - begin)
 
 
-def _collect_texts(writer: Any, user_row: int, user_id: str) -> list[str]:
+def _collect_texts(writer: sqlite3.Connection, user_row: int, user_id: str) -> list[str]:
     """What only this user should have brought: the id, texts of profiles, offers, reviews; the longest first."""
     texts = {user_id}
     for row in writer.execute("SELECT text, offered FROM versions WHERE user_row = ?", (user_row,)):
