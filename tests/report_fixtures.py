@@ -20,10 +20,10 @@ def log_row(step: int, reward: float | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_run(folder: Path, *, n_steps: int, is_whole: bool) -> Path:
+def write_run(folder: Path, *, n_steps: int, is_whole: bool, config: Config | None = None) -> Path:
     """A training run folder with `n_steps` logged steps."""
     folder.mkdir(parents=True)
-    config = Config()
+    config = config or Config()
     identity = {"config": config.as_dict(), "digest": config.digest, "data_digest": "d1d1"}
     (folder / "config.json").write_text(json.dumps(identity))
     (folder / "environment.json").write_text(json.dumps({"command": ["bluerec", "train"], "versions": {"torch": "2"}}))

@@ -6,6 +6,11 @@ else is a defect of ours and keeps its traceback.
 """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; the name of its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class BluerecError(Exception):
     """Base of all errors that a user can mend; never raised itself."""
 

@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from bluerec.config import Config, config_from_dict
-from bluerec.errors import ConfigError, DataError
+from bluerec.errors import ConfigError, DataError, first_line
 
 CONFIG_FILE = "config.json"
 ENVIRONMENT_FILE = "environment.json"
@@ -73,8 +73,7 @@ class RunFolder:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one row to the log, flushed, so that a running run can be read."""
-        with (self.path / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+        append_row(self.path / LOG_FILE, row)
 
     def rewrite_log(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put these rows in place of the log, all or none of them."""
@@ -84,6 +83,12 @@ class RunFolder:
     def finish(self, **facts: Any) -> None:
         """Declare the run whole."""
         write_json(self.path / MANIFEST_FILE, {"finished": _now(), **facts})
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a row to a file of JSON lines. Raises `ValueError` for a number that JSON does not know, such as NaN."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, allow_nan=False) + "\n")
 
 
 def read_log(folder: str | Path) -> list[dict[str, Any]]:
@@ -165,7 +170,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # polars wraps what the system says of a full disk; any other error of it is not about writing.
         if not isinstance(error, OSError) and "os error" not in str(error):
             raise
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise DataError(f"{path}: cannot be written ({reason}); free space or choose another --out") from error
     finally:
         with suppress(OSError):  # where a parent is a file, even looking for the partial one fails

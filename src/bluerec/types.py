@@ -7,7 +7,7 @@ names. Ids are strings; positions in an array are called `*_row`; counts are cal
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -20,8 +20,11 @@ Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 TextKind = Literal["profile", "item"]
 Message = dict[str, str]
+# Told how much of the work is done: (done, total).
+CountDone = Callable[[int, int], None]
 
-# The end of the year 9999 in Unix seconds: no date is later, and what is larger was meant as milliseconds.
+# The start of the year 1 and the end of the year 9999 in Unix seconds: what lies outside was meant as milliseconds.
+FIRST_SECOND = -62_135_596_800
 LAST_SECOND = 253_402_300_799
 
 
@@ -145,16 +148,6 @@ class Reward:
     @property
     def value(self) -> float:
         return 0.0 if self.score is None else self.weight * self.score
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The target's rank (1 is best, ties count against us) among `n_candidates` items."""
-
-    example_id: str
-    user_id: str
-    rank: int
-    n_candidates: int
 
 
 @dataclass(frozen=True, slots=True)

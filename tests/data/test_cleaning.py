@@ -1,6 +1,8 @@
 """Texts made plain: what goes, what stays, and that doing it twice changes nothing."""
 
 import html
+import re
+import time
 
 import polars as pl
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluerec.data.cleaning import MAX_TEXT_CHARACTERS, clean_texts, strip_markup
+from bluerec.data.hidden_characters import strip_hidden
 
 
 def clean(text: str | None) -> str | None:
@@ -66,6 +69,47 @@ pieces = st.sampled_from((*TAGS, *ENTITIES, *OTHERS))
 def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     once = clean(text)
     assert clean(once) == once
+
+
+INVISIBLE = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);")
+
+
+def strip_naively(text: str) -> str:
+    """Layer by layer to the end, however many there are."""
+    plain = ENTITY.sub(lambda entity: html.unescape(entity[0]), TAG.sub(" ", INVISIBLE.sub(" ", text)))
+    plain = strip_hidden(plain)
+    return text if plain == text else strip_naively(plain)
+
+
+INNER = ("<script", "<style>", "</style >", "</SCRIPT", "<!-->", "--", "-", "&lt;script&gt;", "&amp;#", "39;", "/")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(pieces | st.sampled_from(INNER), max_size=12).map("".join) | st.text("<>!-/&#;abl ", max_size=40))
+def test_a_text_of_few_layers_is_stripped_as_by_all_of_them(text: str) -> None:
+    assert strip_markup(text) == strip_naively(text)
+
+
+def test_what_is_nested_deeper_than_any_mistake_loses_its_signs() -> None:
+    assert strip_markup("R&" + "amp;" * 10 + "D") == "R&D"
+    assert strip_markup("R&" + "amp;" * 40 + "D") == "R " + "amp;" * 24 + "D"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<!--", "<script", "<script>x", "<style >", "</style", "&", "&lt;", "<", "<a", "<a>", "<!--<script>", "\x1b["],
+)
+@pytest.mark.parametrize("nested", ["", "amp;", "#38;", ">", "-->"])
+def test_a_hostile_text_takes_no_time(piece: str, nested: str) -> None:
+    """By far less than the seconds that a step for each piece would take; machines differ."""
+    n = MAX_TEXT_CHARACTERS // len(piece + nested)
+    for text in (piece * n + nested * n, (piece + nested) * n, piece + nested * (4 * n)):
+        begin = time.perf_counter()
+        plain = strip_markup(text[:MAX_TEXT_CHARACTERS])
+        assert time.perf_counter() - begin < 0.3
+        assert strip_markup(plain) == plain
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from report_fixtures import log_row, write_run
 
+from bluerec.config import config_from_dict
 from bluerec.errors import DataError
 from bluerec.evaluation.curves import (
     choose_samples,
@@ -22,6 +23,22 @@ def test_a_run_is_read_with_its_state(tmp_path: Path) -> None:
     run = load_training_run(write_run(tmp_path / "blue", n_steps=4, is_whole=True))
     assert (run.name, len(run.rows), run.is_whole, run.n_steps_wanted) == ("blue", 4, True, 100)
     assert not load_training_run(write_run(tmp_path / "other", n_steps=4, is_whole=False)).is_whole
+
+
+@pytest.mark.parametrize(
+    ("train", "n_wanted"), [({"rounds": 3}, 300), ({"stages": ["sft"]}, 0), ({"n_steps": 7}, 7), ({}, 100)]
+)
+def test_the_steps_wanted_are_those_of_all_rounds(tmp_path: Path, train: dict, n_wanted: int) -> None:
+    config = config_from_dict({"train": train})
+    run = load_training_run(write_run(tmp_path / "blue", n_steps=150, is_whole=False, config=config))
+    assert run.n_steps_wanted == n_wanted
+
+
+@pytest.mark.parametrize("settings", [None, [], {"train": {"a_later_setting": 1}}, [1]])
+def test_the_steps_wanted_are_unknown_where_the_settings_are(tmp_path: Path, settings: object) -> None:
+    folder = write_run(tmp_path / "blue", n_steps=2, is_whole=False)
+    (folder / "config.json").write_text(json.dumps({"config": settings}))
+    assert load_training_run(folder).n_steps_wanted is None
 
 
 def test_a_run_that_has_only_begun_has_no_rows(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reward_world import build_table, build_world, embed_world, write_references
 
 from bluerec.config import Config, EmbeddingRewardConfig, config_from_dict
+from bluerec.data import histories
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.errors import ConfigError, DataError, TrainingError
 from bluerec.profiling.embedders import HashingEmbedder
@@ -397,6 +398,16 @@ def test_what_a_review_says_is_not_invented() -> None:
     reward = make_rewards(table=table)["guard_invented_person"]
     text = "Buys toys for their daughter."
     assert reward.score([text, text], table.example_ids[:2]) == [0.0, -1.0]
+
+
+def test_the_reviews_of_an_example_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    load = histories._load_reviews
+    monkeypatch.setattr(histories, "_load_reviews", lambda data, rows: read.append(list(rows)) or load(data, rows))
+    texts = guards.HistoryTexts(TABLE)
+    for rows in ([0], [0, 0], [0, 1], [1], []):
+        texts.read("guard", ["Likes toys."] * len(rows), [TABLE.example_ids[row] for row in rows])
+    assert read == [[TABLE.user_rows[0]], [TABLE.user_rows[1]]]
 
 
 class _Broken:

@@ -1,14 +1,15 @@
 """A legible store and recommender in memory: the service's own tests need no database, only this behaviour."""
 
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from bluerec.data.sentences import split_sentences
+from bluerec.errors import DataError
 from bluerec.profiling.embedders import HashingEmbedder, render_item_text
 from bluerec.types import Event, Float32Array, Interaction, Item
 
@@ -87,6 +88,9 @@ class MemoryStore:
             return made
 
     def add_interactions(self, user_id: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        unknown = next((row["item_id"] for row in rows if row["item_id"] not in self.items), None)
+        if unknown is not None:
+            raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
         for row in rows:
             event = Interaction(user_id=user_id, **row)
             self.events.setdefault(user_id, []).append(Event(event, self.items[row["item_id"]]))
@@ -108,6 +112,7 @@ class MemoryStore:
             "user_id": user_id,
             "versions": [version.text for version in self.versions(user_id)],
             "history": [event.item.item_id for event in self.history(user_id)],
+            "jobs": [asdict(job) for job in self.jobs(user_id)],
         }
 
     def user_ids(self, prefix: str, limit: int) -> list[str]:
@@ -188,10 +193,6 @@ class MemoryRecommender:
 
     def item_vectors(self, item_ids: Sequence[str]) -> Float32Array:
         return self.vectors[[self.ids.index(item_id) for item_id in item_ids]]
-
-
-def split_sentences(text: str) -> list[str]:
-    return [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()]
 
 
 def build_memory_store(n_users: int = 3) -> MemoryStore:

@@ -90,3 +90,28 @@ def test_a_lock_that_is_never_given_back_is_named(tmp_path: Path, monkeypatch: p
     finally:
         os.close(descriptor)
     assert ring.create(Scope.READER)
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_other_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = KeyRing.open(tmp_path)
+    ring.create(Scope.READER)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail_to_replace)
+        with pytest.raises(StoreError, match="free the disk"):
+            ring.create(Scope.USER, "u1")
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+    assert len(ring) == len(KeyRing.open(tmp_path)) == 1
+
+
+def fail_to_replace(path: Path, target: Path) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("changes_something", [True, False])
+def test_what_a_killed_writer_left_is_gone_after_the_next_change(tmp_path: Path, changes_something: bool) -> None:
+    ring = KeyRing.open(tmp_path)
+    ring.create(Scope.USER, "u1")
+    left = tmp_path / ".keys.json.4194305"
+    left.write_text((tmp_path / "keys.json").read_text())
+    assert ring.revoke_user("u1" if changes_something else "u2") == changes_something
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]

@@ -82,6 +82,33 @@ def test_a_kill_changes_nothing(parts, tmp_path: Path, monkeypatch: pytest.Monke
         assert path.read_text() == (tmp_path / "whole.jsonl").read_text()
 
 
+def test_a_kill_while_the_file_is_cut_back_loses_no_user(
+    parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best_of, "USERS_PER_CHUNK", 4)
+    path = tmp_path / "best.jsonl"
+    build(parts).choose(path)
+    whole = path.read_text()
+    stamp = path.stat()
+    build(parts).choose(path)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (stamp.st_ino, stamp.st_mtime_ns)  # nothing to cut
+    cut = whole[: whole.rindex("{") + 10]
+    path.write_text(cut)
+    write_text = Path.write_text
+
+    def die(self: Path, text: str, **options: object) -> int:
+        write_text(self, text[:20], **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", die)
+        with pytest.raises(KeyboardInterrupt):
+            build(parts).choose(path)
+    assert path.read_text() == cut
+    build(parts).choose(path)
+    assert path.read_text() == whole
+
+
 def test_the_best_have_ended_and_gained(parts, tmp_path: Path) -> None:
     found = [one for one in build(parts).choose(tmp_path / "best.jsonl") if one.tokens is not None]
     assert len(found) >= 5

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from bluerec.config import config_from_dict
 from bluerec.data.toy import build_world
-from bluerec.errors import ConfigError
+from bluerec.errors import ConfigError, TrainingError
 from bluerec.profiling.models import load_profiler
 from bluerec.runs import read_log
 from bluerec.training.adapters import prepare_lora
@@ -108,6 +108,41 @@ def test_the_loss_is_the_mean_over_the_tokens_of_the_completions(settings) -> No
         logps = torch.log_softmax(logits, dim=-1)
         naive += [-logps[len(row.prompt) + place - 1, token] for place, token in enumerate(row.completion)]
     torch.testing.assert_close(loss, torch.stack(naive).mean(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("log_every", "bad_step"), [(1, 2), (4, 3), (4, 6)])
+def test_a_loss_that_is_no_number_stops_it_and_no_adapter_is_written(
+    dataset, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_every: int, bad_step: int
+) -> None:
+    """Also in the last steps, after the last row of the log."""
+    compute = _CompletionTrainer.compute_loss
+
+    def spoil(self, *args, **kwargs):
+        is_bad = self.state.global_step + 1 == bad_step
+        return compute(self, *args, **kwargs) * (float("nan") if is_bad else 1.0)
+
+    monkeypatch.setattr(_CompletionTrainer, "compute_loss", spoil)
+    config = config_from_dict(settings | {"sft": settings["sft"] | {"log_every": log_every}})
+    noticed = -(-bad_step // log_every) * log_every
+    message = rf"warm start: the loss of step {min(noticed, 6)} is nan; lower sft\.learning_rate"
+    with pytest.raises(TrainingError, match=message):
+        train_profiler(dataset, config, tmp_path / "run")
+    assert not (tmp_path / "run" / FOLDER / "adapter").exists()
+    log = tmp_path / "run" / FOLDER / "log.jsonl"
+    assert len(log.read_text().splitlines() if log.exists() else []) == (noticed - 1) // log_every
+
+
+def test_lessons_that_fill_no_batch_are_counted(dataset, settings, tmp_path: Path) -> None:
+    said = []
+    config = config_from_dict(settings | {"sft": settings["sft"] | {"n_users": 7}})
+    train_profiler(dataset, config, tmp_path / "run", say=said.append)
+    assert "warm start: 1 of 7 are left out: they do not fill a batch of sft.micro_batch_size=2" in said
+
+
+def test_profiles_that_are_all_too_long_stop_it(dataset, settings, tmp_path: Path) -> None:
+    config = config_from_dict(settings | {"profiler": settings["profiler"] | {"max_new_tokens": 2}})
+    with pytest.raises(TrainingError, match=r"none of 24 composed profiles .* profiler\.max_new_tokens=2 tokens"):
+        train_profiler(dataset, config, tmp_path / "run")
 
 
 @pytest.mark.parametrize("stages", [[], ["grpo", "sft"], ["sft", "sft"], ["dance"]])

@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from bluerec.types import CountDone
 
 _results = Console(highlight=False)
 _messages = Console(stderr=True, highlight=False)
@@ -95,7 +98,7 @@ class _Wide:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress(description: str) -> Iterator[CountDone]:
     """A bar on stderr while a terminal is there; yields a callable that is told (done, total)."""
     columns = (
         TextColumn("{task.description}", markup=False),

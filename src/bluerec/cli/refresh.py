@@ -14,7 +14,7 @@ from bluerec.cli import console
 from bluerec.cli.generators import WRITER_HELP, EndpointOption, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
-from bluerec.errors import DataError
+from bluerec.errors import DataError, first_line
 from bluerec.store.refreshing import Refreshed, refresh_store
 from bluerec.store.store import Store
 
@@ -92,7 +92,6 @@ def _read_events(path: Path) -> pl.DataFrame:
             return pl.read_ndjson(path, schema_overrides=ids)
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{path}: cannot be read ({reason}); prepare it: bluerec prepare csv {path} --out DIR"
+            f"{path}: cannot be read ({first_line(error)}); prepare it: bluerec prepare csv {path} --out DIR"
         ) from error

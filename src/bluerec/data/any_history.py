@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
+import numpy as np
+
+from bluerec.data.sources.times import to_second
 from bluerec.errors import DataError
 from bluerec.types import Event, History, Interaction, Item
 
@@ -70,11 +74,16 @@ def _read_event(record: Mapping[str, Any], user_id: str, place: int) -> Event:
 
 def _read_time(value: Any, place: int) -> int:
     try:
-        return int(value.timestamp()) if hasattr(value, "timestamp") else int(value)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"row {place} of the history: timestamp {value!r} is not a number of seconds") from error
+        return to_second(value) if isinstance(value, date | np.datetime64) else int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"row {place} of the history: timestamp {value!r} is neither a number of seconds nor a date; give one"
+        ) from error
 
 
 def _is_missing(value: Any) -> bool:
-    """None, NaN, and what pandas writes for a missing time."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NaTType"
+    """None, NaN, and what pandas and NumPy write for a missing value."""
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in ("NaTType", "NAType")

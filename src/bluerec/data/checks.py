@@ -15,6 +15,8 @@ from bluerec.data.tables import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, REVIEW_COLUMN
 LAST_PLAUSIBLE_SECOND = 4_102_444_800
 # "$1,299.00" and "from 12.99" are prices; "$10 - $20", "12,99" and "$$" could mean several things or none.
 _PRICE = r"^\D*((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)\D*$"
+# A sign in front of all, or of the number or its currency; the hyphens of "pre-order 5" and "Price - 5" are none.
+_NEGATIVE_PRICE = r"^\s*[-−–]|\W[-−–]\p{Sc}?\d"
 
 
 def drop_impossible_times(events: pl.DataFrame, ticks_per_second: int) -> tuple[pl.DataFrame, Drops]:
@@ -34,7 +36,7 @@ def drop_impossible_times(events: pl.DataFrame, ticks_per_second: int) -> tuple[
 def mend_events(events: pl.DataFrame) -> tuple[pl.DataFrame, Drops]:
     """Events in the canonical types, with a possible rating or none, and plain review texts; counts them as kept."""
     drops = Drops.of_events()
-    rating = events["rating"]
+    rating = events["rating"].cast(INTERACTIONS_SCHEMA["rating"])  # which makes a number too large for it infinite
     zero, impossible = (rating == 0).fill_null(False), ~rating.is_finite().fill_null(True)
     drops.repaired["zero_rating"] = int(zero.sum())
     drops.repaired["impossible_rating"] = int(impossible.sum())
@@ -52,6 +54,8 @@ def mend_items(items: pl.DataFrame) -> tuple[pl.DataFrame, Drops]:
     """
     drops = Drops.of_items()
     price = items["price"].str.extract(_PRICE).str.replace_all(",", "").cast(pl.Float32, strict=False)
+    price = price.set(price.is_infinite().fill_null(False), None)
+    price = price.set(items["price"].str.contains(_NEGATIVE_PRICE).fill_null(False), None)
     drops.repaired["unreadable_price"] = price.null_count() - items["price"].null_count()
     items = _clean(items, ("title", "description", "brand", "domain"), drops)
     items = items.with_columns(

@@ -15,12 +15,21 @@ from bluerec.data.hidden_characters import HIDDEN_CLASS, strip_hidden
 
 # Longer than any review that is read; what lies beyond is cut off before anything looks at it.
 MAX_TEXT_CHARACTERS = 20_000
+# Layers of markup that are undone one by one: a text of nothing but `&amp;amp;...` has thousands of them.
+_MAX_DEPTH = 16
 
-_INVISIBLE = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+# What is not shown: comments, scripts and styles, by how they begin and end.
+_OPENING = re.compile(r"<(?:(?P<comment>!--)|(?P<script>script)\b|(?P<style>style)\b)", re.IGNORECASE)
+_CLOSINGS = {
+    "comment": re.compile("-->"),
+    "script": re.compile(r"</script\s*>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*>", re.IGNORECASE),
+}
 # A tag begins with a letter right after `<`: "I <3 this" and "a < b" are no tags.
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);")
 _MARKUP = r"</?[A-Za-z!][^<>]*>|&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]*);"
+_SIGN = re.compile("[<>&]")
 _HIDDEN = f"[{HIDDEN_CLASS}]"
 # What most marked texts of shops hold and nothing else; replacing these at once spares Python the most of its work.
 _FREQUENT = {
@@ -42,13 +51,14 @@ def strip_markup(text: str) -> str:
     """The text without tags, comments, scripts and styles, its entities resolved, until nothing of it is left.
 
     What is doubly escaped (`&amp;lt;b&amp;gt;`) is therefore resolved too; hidden characters go with it, because an
-    entity can be one.
+    entity can be one. What lies deeper than `_MAX_DEPTH` layers loses its `<`, `>` and `&`.
     """
-    while True:
-        plain = strip_hidden(_ENTITY.sub(_resolve, _TAG.sub(" ", _INVISIBLE.sub(" ", text))))
+    for _ in range(_MAX_DEPTH):
+        plain = strip_hidden(_ENTITY.sub(_resolve, _TAG.sub(" ", _strip_invisible(text))))
         if plain == text:
             return text
         text = plain
+    return strip_hidden(_SIGN.sub(" ", text))
 
 
 def clean_texts(texts: pl.Series) -> tuple[pl.Series, int]:
@@ -84,6 +94,23 @@ def _strip_all(texts: pl.Series) -> pl.Series:
     still_marked = texts.str.contains(_MARKUP)
     plain = [strip_markup(text) for text in texts.filter(still_marked)]
     return texts.scatter(still_marked.arg_true(), pl.Series(plain, dtype=pl.String()))
+
+
+def _strip_invisible(text: str) -> str:
+    """The text without comments, scripts and styles; of each kind, an end that is not there is looked for once."""
+    parts: list[str] = []
+    place, endless = 0, set()
+    for opening in _OPENING.finditer(text):
+        kind = opening.lastgroup or ""
+        if opening.start() < place or kind in endless:
+            continue
+        closing = _CLOSINGS[kind].search(text, opening.end())
+        if closing is None:
+            endless.add(kind)
+        else:
+            parts += [text[place : opening.start()], " "]
+            place = closing.end()
+    return "".join([*parts, text[place:]])
 
 
 def _resolve(entity: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.histories import ExampleTable
-from bluerec.errors import ConfigError, DataError
+from bluerec.errors import ConfigError, DataError, first_line
 from bluerec.runs import atomic_path
 from bluerec.types import Profile
 
@@ -102,8 +102,9 @@ def check_profiles(table: pl.DataFrame, *, where: str = "profiles") -> pl.DataFr
     try:
         table = table.select(pl.col(name).cast(kind) for name, kind in PROFILES_SCHEMA.items())
     except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{where}: a column has the wrong type ({reason}); write the profiles again") from error
+        raise DataError(
+            f"{where}: a column has the wrong type ({first_line(error)}); write the profiles again"
+        ) from error
     _refuse_nulls(table, [name for name in PROFILES_SCHEMA if name not in NULLABLE_COLUMNS], where)
     repeated = table["example_id"].filter(table["example_id"].is_duplicated())
     if repeated.len():
@@ -128,8 +129,9 @@ def _read(path: Path) -> pl.DataFrame:
             return pl.read_csv(path, infer_schema=False)
         return pl.read_ndjson(path, infer_schema_length=None) if kind == "JSON lines" else pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: not a readable {kind} file ({reason}); write the profiles again") from error
+        raise DataError(
+            f"{path}: not a readable {kind} file ({first_line(error)}); write the profiles again"
+        ) from error
 
 
 def _complete(texts: pl.DataFrame, table: ExampleTable | None, path: Path) -> pl.DataFrame:
@@ -139,7 +141,7 @@ def _complete(texts: pl.DataFrame, table: ExampleTable | None, path: Path) -> pl
     try:
         texts = texts.select(pl.col(TEXT_COLUMNS).cast(pl.String))
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path}: {', '.join(TEXT_COLUMNS)} must be texts ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: {', '.join(TEXT_COLUMNS)} must be texts ({first_line(error)})") from error
     _refuse_nulls(texts, TEXT_COLUMNS, str(path))
     repeated = texts["user_id"].filter(texts["user_id"].is_duplicated())
     if repeated.len():

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bluerec.errors import DataError
+from bluerec.errors import DataError, first_line
 from bluerec.types import IntArray, Item
 
 INTERACTIONS_FILE = "interactions.parquet"
@@ -166,9 +166,7 @@ def _scan_table(path: Path, schema: pl.Schema) -> pl.LazyFrame:
         table = pl.scan_parquet(path)
         found = table.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"{path}: not a readable Parquet file ({_first_line(error)}); prepare the data again"
-        ) from error
+        raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}); prepare the data again") from error
     missing = [name for name in schema.names() if name not in found]
     if missing:
         raise DataError(
@@ -202,7 +200,3 @@ def _digest(events: pl.DataFrame, items: pl.DataFrame) -> str:
         digest.update("\x1f".join(column.to_list()).encode())
     digest.update(events["timestamp"].to_numpy().tobytes())
     return digest.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

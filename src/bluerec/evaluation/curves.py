@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from bluerec.errors import DataError
+from bluerec.config import config_from_dict
+from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.charts import Line, format_number, line_chart
 from bluerec.runs import CONFIG_FILE, ENVIRONMENT_FILE, LOG_FILE, MANIFEST_FILE, read_json, read_log
 
@@ -32,8 +33,12 @@ class TrainingRun:
 
     @property
     def n_steps_wanted(self) -> int | None:
-        settings = self.config.get("config", {})
-        return settings.get("train", {}).get("n_steps")
+        """Steps of GRPO in all rounds, None where this version does not know the run's settings."""
+        settings = self.config.get("config")
+        try:
+            return config_from_dict(settings).train.total_steps if settings else None
+        except ConfigError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

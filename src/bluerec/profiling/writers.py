@@ -21,7 +21,7 @@ from bluerec.profiling.models import Profiler
 from bluerec.profiling.precision import choose_dtype, name_dtype
 from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile
 from bluerec.runs import check_writable, read_json, write_json
-from bluerec.types import Profile, ProfileWriter, Prompt
+from bluerec.types import CountDone, Profile, ProfileWriter, Prompt
 
 BATCH_SIZE = 64
 # A kill loses at most this many profiles.
@@ -106,7 +106,7 @@ def write_profiles(
     *,
     per_part: int = PROFILES_PER_PART,
     is_rough: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountDone | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Write one profile per example and save them as `out`.

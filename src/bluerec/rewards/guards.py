@@ -41,9 +41,10 @@ class HistoryTexts:
     def read(self, name: str, texts: Sequence[str], example_ids: Sequence[str]) -> list[HistoryText]:
         """One history per text. Raises `DataError` in the name of a reward, see `find_rows`."""
         rows = find_rows(name, texts, example_ids, self._row_of)
-        new = np.array([row for row in dict.fromkeys(rows) if row not in self._known], dtype=np.int64)
-        for row, example in zip(new.tolist(), self._table.take(new).examples(), strict=True):
-            self._known[row] = _history_text(example.history)
+        new = [row for row in dict.fromkeys(rows) if row not in self._known]
+        if new:  # without any, the reviews would be read from disk all the same
+            examples = self._table.take(np.array(new, dtype=np.int64)).examples()
+            self._known |= {row: _history_text(example.history) for row, example in zip(new, examples, strict=True)}
         return [self._known[row] for row in rows]
 
 

@@ -8,13 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import unquote
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from bluerec.serving.keys import KeyRing, Principal
-from bluerec.serving.limits import Limits, RateLimiter
+from bluerec.serving.limits import Limits, RateLimiter, restore_slashes
 from bluerec.serving.metrics import Metrics
 from bluerec.serving.ports import ProfileStore, ReasonedRecommender
 from bluerec.serving.schemas import MAX_ID_CHARACTERS
@@ -22,6 +21,8 @@ from bluerec.serving.schemas import MAX_ID_CHARACTERS
 SESSION_COOKIE = "bluerec_session"
 SESSION_SECONDS = 12 * 3600
 _MAX_SESSIONS = 10_000
+# After which it is worth asking again whether the embedder is there.
+_WARMING_SECONDS = 2
 _bearer = HTTPBearer(auto_error=False, description="A token made by: bluerec key")
 
 
@@ -58,6 +59,7 @@ class Service:
     sessions: Sessions
     rates: RateLimiter
     generator_state: Callable[[], str]
+    embedder_state: Callable[[], str]
 
 
 def fail(status: int, code: str, message: str, retry_after: float | None = None) -> HTTPException:
@@ -99,20 +101,36 @@ def check_rate(service: Service, name: str) -> None:
 
 
 def check_user_id(user_id: str) -> str:
-    """A user's id from a path, slashes unescaped. 422 where it cannot be one."""
-    user_id = unquote(user_id, errors="strict") if "%" in user_id else user_id
+    """The id as it is. 422 where it cannot be a user's."""
     if not 0 < len(user_id) <= MAX_ID_CHARACTERS or not user_id.isprintable():
         raise fail(422, "user-id", f"a user's id has 1 to {MAX_ID_CHARACTERS} printable characters")
     return user_id
+
+
+def read_path_id(part: str) -> str:
+    """A user's id from a path. 422 where it cannot be one."""
+    return check_user_id(restore_slashes(part))
 
 
 PrincipalOf = Annotated[Principal, Depends(find_principal)]
 ServiceOf = Annotated[Service, Depends(get_service)]
 
 
+def check_embedder(service: Service) -> None:
+    """503 while the embedder is being loaded: whoever waited for it in a thread would hold up those who need none."""
+    if service.embedder_state() == "warming":
+        message = "the embedder is being loaded; try again in some seconds, lists of stored profiles are there already"
+        raise fail(503, "warming", message, _WARMING_SECONDS)
+
+
+async def require_embedder(service: ServiceOf, _: PrincipalOf) -> None:
+    """The same as a dependency of the API, for those with a key."""
+    check_embedder(service)
+
+
 async def read_user(user_id: str, principal: PrincipalOf) -> str:
     """The user of the path, if the key may read about them. What it may not see does not exist for it."""
-    user_id = check_user_id(user_id)
+    user_id = read_path_id(user_id)
     if not principal.may_read(user_id):
         raise fail(403, "scope", "this key does not open that user")
     return user_id
@@ -120,7 +138,7 @@ async def read_user(user_id: str, principal: PrincipalOf) -> str:
 
 async def write_user(user_id: str, principal: PrincipalOf) -> str:
     """The user of the path, if the key may change them."""
-    user_id = check_user_id(user_id)
+    user_id = read_path_id(user_id)
     if not principal.may_write(user_id):
         raise fail(403, "scope", "this key may not change that user")
     return user_id

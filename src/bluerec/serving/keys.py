@@ -183,6 +183,7 @@ class KeyRing:
                 self._take(change(before))
             return before
         with _lock_folder(self._path.parent), self._lock:
+            _remove_strays(self._path)
             self._read(self._path)
             before = self._kept
             after = change(before)
@@ -254,12 +255,11 @@ def _write(path: Path, keys: dict[str, Key]) -> None:
     content = json.dumps({"keys": [asdict(key) for key in keys.values()]}, indent=1)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            _write_durably(temporary, content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -267,6 +267,23 @@ def _write(path: Path, keys: dict[str, Key]) -> None:
             os.close(folder)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}); free the disk or mend the rights") from error
+
+
+def _write_durably(path: Path, content: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_strays(path: Path) -> None:
+    """Remove what killed writers left, which names users too. Whoever holds the lock is the only one who writes."""
+    try:
+        for stray in path.parent.glob(f".{path.name}.[0-9]*"):
+            stray.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path.parent}: cannot be changed ({error.strerror}); mend the rights") from error
 
 
 def hash_token(token: str) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from http import HTTPMethod
 from typing import Any
 from urllib.parse import unquote
 
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bluerec.serving.metrics import Metrics, log
+from bluerec.serving.metrics import Metrics, describe_exception, log
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -31,6 +33,11 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 _MAX_BUCKETS = 10_000
+# A name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\[\]:]+))(?::[0-9]*)?")
+# Python reads no number of more than some thousand digits; no length has as many as this.
+_MOST_DIGITS = 18
+_METHODS = frozenset(method.value for method in HTTPMethod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Guard:
         self._app = app
         self._limits = limits
         self._metrics = metrics
-        self._hosts = hosts
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,13 +105,13 @@ class Guard:
 
     def _refuse(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0].strip("[]").lower()
-        if self._hosts and host not in self._hosts:
+        if self._hosts and _read_host(headers.get(b"host", b"")) not in self._hosts:
             return 421, "host", "this server does not answer for that host name"
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
             return 400, "length", "Content-Length is not a number"
-        if int(length) > self._limits.max_body_bytes:
+        digits = length.lstrip(b"0")
+        if len(digits) > _MOST_DIGITS or int(digits or b"0") > self._limits.max_body_bytes:
             return 413, "size", f"the body is larger than {self._limits.max_body_bytes} bytes"
         return None
 
@@ -120,6 +127,7 @@ class Guard:
         if task.done():
             await task
             return
+        task.add_done_callback(answer.log_late_failure)
         # Work in a thread cannot be stopped: it keeps its place among those in flight until it ends. Cancelling the
         # task would give the place away while the thread goes on; only who waits for a body is sent away.
         await answer.refuse(503, "timeout", "the answer took too long; try again later")
@@ -130,7 +138,7 @@ class Guard:
         self._in_flight -= 1
         self._metrics.in_flight.dec()
         if not task.cancelled():
-            task.exception()  # seen here, so that an abandoned task does not complain at the end
+            task.exception()  # seen here, so that no task complains at the end; `_run` raises or logs it
 
 
 class TooLarge(HTTPException):
@@ -190,18 +198,38 @@ class _Answer:
             await self.send({"type": "http.response.body", "body": body})
         self._closed = True
 
+    def log_late_failure(self, task: asyncio.Future[Any]) -> None:
+        """Log what a request that was refused for its time failed with, since nobody waits for it any more."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            facts = describe_exception(error)
+            log("failed after its time was up", level=logging.ERROR, request_id=self._request_id, **facts)
+
     def _count(self, status: int) -> None:
         seconds = time.perf_counter() - self._begin
         route = getattr(self._scope.get("route"), "path", "none")
-        self._metrics.requests.labels(self._scope["method"], route, str(status)).inc()
+        # Labels are never freed: a name that a stranger makes up must not become one.
+        method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         level = logging.WARNING if status >= 500 else logging.DEBUG if status < 400 else logging.INFO
-        log("request", level=level, request_id=self._request_id, method=self._scope["method"], route=route,
+        log("request", level=level, request_id=self._request_id, method=method, route=route,
             status=status, ms=round(seconds * 1000, 1), key=self._scope.get("key_id"))  # fmt: skip
 
 
+def _read_host(header: bytes) -> str:
+    """The name or address of a Host header in small letters; empty where it is neither."""
+    found = _HOST.fullmatch(header.decode("latin-1").lower())
+    return found["address"] or found["name"] if found else ""
+
+
 def _keep_slashes(scope: Scope) -> str:
-    """The path with slashes inside a user's id still escaped, so that such a user can be reached."""
+    """The path with slashes inside a user's id, and percent signs, still escaped: such a user can be reached so."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     text = raw.split(b"?")[0].decode("latin-1")
     return unquote(text.replace("%25", "%2525").replace("%2f", "%252F").replace("%2F", "%252F"), errors="replace")
+
+
+def restore_slashes(part: str) -> str:
+    """A part of such a path as it was meant: nothing else in it is escaped any more."""
+    return part.replace("%2f", "/").replace("%2F", "/").replace("%25", "%")

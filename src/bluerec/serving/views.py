@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bluerec.data.wishes import read_wish
 from bluerec.profiling.prompts import count_withheld
 from bluerec.serving.access import Service
 from bluerec.serving.changes import Move, Piece, diff_words, find_gone, find_moves
@@ -24,20 +25,22 @@ N_VERSIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a profile: whether a person wrote it, whether it is saved yet, and the items behind it."""
+    """A sentence of a profile: whether a person wrote it, whether it is saved yet, whether what it names is wanted, and
+    the items of the history behind it; behind what is not wanted there are none."""
 
     text: str
     locked: bool
     is_new: bool
+    is_wanted: bool
     evidence: Sequence[Item]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place of a list: the item, how it moved, and the place of its sentence in the profile."""
+    """A place of a list: the item, how it moved, and the place of its sentence in the profile, or None."""
 
     move: Move
-    tone: int
+    tone: int | None
 
     @property
     def row(self) -> Reasoned:
@@ -57,9 +60,26 @@ class Reading:
     map_size: tuple[int, int] = (WIDTH, HEIGHT)
 
     @property
+    def nothing(self) -> str:
+        """Why the list is empty, if it is."""
+        if self.sentences and not any(sentence.is_wanted for sentence in self.sentences):
+            return "This says only what is to be kept away. Say what is wanted, and a list stands here."
+        return "Nothing in the catalogue fits."
+
+    @property
     def n_moved(self) -> int:
         """How many places of the list are another item's than before."""
         return sum(place.move.direction != "same" for place in self.places)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """The latest events of a history, latest first; `n_withheld` of them have a text that no writer reads."""
+
+    timeline: Timeline
+    events: Sequence[Event]
+    n_events: int
+    n_withheld: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +89,19 @@ class UserPage:
     user_id: str
     profile: ProfileVersion
     reading: Reading
-    timeline: Timeline
-    events: Sequence[Event]
-    n_events: int
-    n_withheld: int
+    history: HistoryView
     versions: Sequence[tuple[ProfileVersion, Sequence[Piece]]]
     trained: tuple[ProfileVersion, ProfileVersion] | None
+    job: Job | None
+    max_characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarePage:
+    """The page of a user for whom no profile has been written yet."""
+
+    user_id: str
+    history: HistoryView
     job: Job | None
     max_characters: int
 
@@ -102,15 +129,28 @@ def build_user_page(service: Service, user_id: str, profile: ProfileVersion, dra
         user_id=user_id,
         profile=profile,
         reading=build_reading(service, user_id, profile, profile.text if draft is None else draft, events),
-        timeline=build_timeline(events[-N_ON_LINE:]),
-        events=events[::-1][:N_EVENTS],
-        n_events=len(events),
-        n_withheld=count_withheld(events),
+        history=_view_history(events),
         versions=_diff_versions(versions)[::-1],
         trained=find_training(versions),
         job=jobs[-1] if jobs else None,
         max_characters=service.limits.max_profile_characters,
     )
+
+
+def build_bare_page(service: Service, user_id: str) -> BarePage:
+    """The page of a user without a profile: what there is of them until then."""
+    jobs = service.store.jobs(user_id)
+    return BarePage(
+        user_id=user_id,
+        history=_view_history(list(service.store.history(user_id))),
+        job=jobs[-1] if jobs else None,
+        max_characters=service.limits.max_profile_characters,
+    )
+
+
+def _view_history(events: Sequence[Event]) -> HistoryView:
+    timeline = build_timeline(events[-N_ON_LINE:])
+    return HistoryView(timeline, events[::-1][:N_EVENTS], len(events), count_withheld(events))
 
 
 def build_reading(
@@ -125,7 +165,8 @@ def build_reading(
     found = service.recommender.evidence(user_id, texts)
     locked, known = set(profile.locked), set(profile.sentences)
     sentences = [
-        Sentence(text, text in locked, text not in known, items) for text, items in zip(texts, found, strict=True)
+        _read_sentence(text, items, locked=text in locked, is_new=text not in known)
+        for text, items in zip(texts, found, strict=True)
     ]
     places = _place(find_moves(saved, shown), texts)
     points = _map(service, user_id, events, saved, list(profile.sentences), places, texts)
@@ -138,7 +179,7 @@ def build_free_reading(service: Service, text: str) -> Reading:
     shown = list(service.recommender.recommend_with_reasons(text=text, k=N_SHOWN))
     places = _place(find_moves(shown, shown), texts)
     points = _map(service, None, [], shown, texts, places, texts)
-    return Reading(text, False, [Sentence(text, False, False, ()) for text in texts], places, [], points)
+    return Reading(text, False, [_read_sentence(text) for text in texts], places, [], points)
 
 
 def show_reading(reading: Reading) -> dict[str, Any]:
@@ -147,9 +188,16 @@ def show_reading(reading: Reading) -> dict[str, Any]:
         "text": reading.text,
         "changed": reading.changed,
         "moved": reading.n_moved,
+        "nothing": reading.nothing,
         "sentences": [
-            {"text": s.text, "locked": s.locked, "new": s.is_new, "evidence": [name_item(item) for item in s.evidence]}
-            for s in reading.sentences
+            {
+                "text": sentence.text,
+                "locked": sentence.locked,
+                "new": sentence.is_new,
+                "wanted": sentence.is_wanted,
+                "evidence": [name_item(item) for item in sentence.evidence],
+            }
+            for sentence in reading.sentences
         ],
         "rows": [
             {
@@ -215,18 +263,22 @@ def _recommend(service: Service, user_id: str, text: str) -> list[Reasoned]:
     return list(service.recommender.recommend_with_reasons(user_id=user_id, text=text, k=N_SHOWN))
 
 
+def _read_sentence(text: str, items: Sequence[Item] = (), *, locked: bool = False, is_new: bool = False) -> Sentence:
+    is_wanted = read_wish(text).sign > 0
+    return Sentence(text, locked, is_new, is_wanted, items if is_wanted else ())
+
+
 def _place(moves: Sequence[Move], sentences: Sequence[str]) -> list[Place]:
     tones = {text: tone for tone, text in reversed(list(enumerate(sentences)))}
-    return [Place(move, tones.get(move.row.sentence, 0)) for move in moves]
+    return [Place(move, tones.get(move.row.sentence)) for move in moves]
 
 
 def _diff_versions(versions: Sequence[ProfileVersion]) -> list[tuple[ProfileVersion, Sequence[Piece]]]:
     """The latest versions, each with what it changed in the one before; nothing is marked in the first."""
-    known: list[tuple[ProfileVersion, Sequence[Piece]]] = []
-    for place, version in enumerate(versions):
-        text = versions[place - 1].text if place else version.text
-        known.append((version, diff_words(text, version.text)))
-    return known[-N_VERSIONS:]
+    first = max(len(versions) - N_VERSIONS, 0)
+    shown = versions[first:]
+    before = versions[first - 1 : -1] if first else [*shown[:1], *shown[:-1]]
+    return [(new, diff_words(old.text, new.text)) for old, new in zip(before, shown, strict=True)]
 
 
 def _map(

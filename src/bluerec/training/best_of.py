@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,9 @@ from bluerec.errors import ConfigError
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.prompts import join_profile
 from bluerec.rewards.scoring import combine_in_groups
+from bluerec.runs import atomic_path
 from bluerec.training.policy import Policy
-from bluerec.types import RewardFunction
+from bluerec.types import CountDone, RewardFunction
 
 # Users whose candidates are sampled together; a kill loses at most so many.
 USERS_PER_CHUNK = 16
@@ -67,7 +67,7 @@ class BestOf:
         self._prefill = prefill
         self._seed = seed
 
-    def choose(self, path: Path, tell: Callable[[int, int], None] | None = None) -> list[Best]:
+    def choose(self, path: Path, tell: CountDone | None = None) -> list[Best]:
         """One `Best` per example. Chunks are appended to `path`, and those that stand there are not sampled again.
 
         `tell` is called with (users done, users).
@@ -77,7 +77,7 @@ class BestOf:
         for start in range(len(done), len(self._example_ids), USERS_PER_CHUNK):
             chunk = self._choose_chunk(range(start, min(start + USERS_PER_CHUNK, len(self._example_ids))))
             with path.open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(_row(best)) + "\n" for best in chunk))
+                file.write(_render(chunk))
             done += chunk
             if tell:
                 tell(len(done), len(self._example_ids))
@@ -117,8 +117,13 @@ def pick_best(
     return picked
 
 
-def _row(best: Best) -> dict[str, Any]:
-    return {"example_id": best.example_id, "tokens": best.tokens, "text": best.text, "gain": round(best.gain, 4)}
+def _render(found: Sequence[Best]) -> str:
+    """One line of JSON each."""
+    rows = (
+        {"example_id": best.example_id, "tokens": best.tokens, "text": best.text, "gain": round(best.gain, 4)}
+        for best in found
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _load(path: Path, n_examples: int) -> list[Best]:
@@ -126,7 +131,8 @@ def _load(path: Path, n_examples: int) -> list[Best]:
     if not path.is_file():
         return []
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    text = path.read_text(encoding="utf-8")
+    for line in text.splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
@@ -134,5 +140,8 @@ def _load(path: Path, n_examples: int) -> list[Best]:
         found.append(Best(row["example_id"], row["tokens"], row["text"], row["gain"]))
     if len(found) < n_examples:
         found = found[: len(found) // USERS_PER_CHUNK * USERS_PER_CHUNK]
-    path.write_text("".join(json.dumps(_row(best)) + "\n" for best in found), encoding="utf-8")
+    whole = _render(found)
+    if text != whole:
+        with atomic_path(path) as partial:
+            partial.write_text(whole, encoding="utf-8")
     return found

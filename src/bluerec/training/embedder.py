@@ -6,7 +6,6 @@ in both directions). Item vectors and reference profiles are made anew afterward
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,8 +24,10 @@ from bluerec.profiling.embedders import (
 from bluerec.profiling.prompts import find_template, join_profile
 from bluerec.rewards.texts import is_usable
 from bluerec.rewards.title_index import TitleIndex
+from bluerec.runs import append_row
 from bluerec.training.composing import ProfileComposer
 from bluerec.training.session import EMBEDDER_FOLDER, Round, Session
+from bluerec.training.trainer_log import follow_loss
 
 PAIRS_FILE = "pairs.parquet"
 LOG_FILE = "embedder-log.jsonl"
@@ -74,8 +75,7 @@ def run_embedder_stage(session: Session, one: Round, adapter: Path | None, embed
     log.unlink(missing_ok=True)
 
     def note(row: Mapping[str, Any]) -> None:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(log, row)
         session.say(f"embedder: step {row['step']} of {row['n_steps']}, loss {row['loss']:.3f}")
 
     work = one.folder / f".{EMBEDDER_FOLDER}.tmp"
@@ -159,28 +159,6 @@ def fit_embedder(
             """No model card, which would quote profiles of users."""
 
     trainer = Trainer(model=model, args=args, train_dataset=rows, loss=loss)
-    _follow(trainer, log)
+    follow_loss(trainer, "embedder", log, name="embedder", setting="embedder_training.learning_rate")
     trainer.train()
     model.eval()
-
-
-def _follow(trainer: Any, log: Callable[[Mapping[str, Any]], None]) -> None:
-    """Rows of the log from the trainer, which prints nothing itself."""
-    import math
-
-    from transformers import TrainerCallback
-    from transformers.trainer_callback import PrinterCallback
-
-    class Follow(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if not logs or "loss" not in logs:
-                return
-            loss = float(logs["loss"])
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"embedder: the loss of step {state.global_step} is {loss}; lower embedder_training.learning_rate"
-                )
-            log({"stage": "embedder", "step": state.global_step, "n_steps": state.max_steps, "loss": round(loss, 5)})
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Follow())

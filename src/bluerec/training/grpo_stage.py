@@ -8,7 +8,7 @@ from typing import Any
 
 from bluerec.config import Config, EmbedderConfig
 from bluerec.data.histories import ExampleTable
-from bluerec.errors import ConfigError, ModelError, TrainingError
+from bluerec.errors import ConfigError, ModelError, TrainingError, first_line
 from bluerec.profiling.decoding import Sampling
 from bluerec.profiling.embedders import load_embedder
 from bluerec.profiling.models import save_adapter
@@ -20,8 +20,9 @@ from bluerec.training.adapters import SETTINGS_FILE, load_lora
 from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, recover_checkpoint, rewind_log
 from bluerec.training.policy import Policy
 from bluerec.training.processes import check_resumed
-from bluerec.training.session import ADAPTER_FOLDER, Progress, Round, Session, Tell
-from bluerec.types import Float32Array, RewardFunction, Stateful
+from bluerec.training.session import ADAPTER_FOLDER, Round, Session, TellRow
+from bluerec.training.trainer_log import quieten
+from bluerec.types import CountDone, Float32Array, RewardFunction, Stateful
 
 # Models below this size are trained in float32 only.
 MIN_HALF_PARAMETERS = 200_000_000
@@ -108,7 +109,7 @@ def _run_trainer(
         train,
         title_index=index,
         rows=rows,
-        tell=_join(session.tell, session.progress, train.rounds * train.n_steps),
+        tell=_join(session.tell, session.progress, train.total_steps),
         is_writer=session.processes.is_first,
     )
     trainer = SharedPrefixGRPOTrainer(
@@ -126,7 +127,7 @@ def _run_trainer(
         say=session.say,
     )
     steps.trainer = trainer
-    _quieten(trainer)
+    quieten(trainer)
     if checkpoint and checkpoint_step(checkpoint) >= train.n_steps:
         # All steps are done; the trainer would do one more.
         load_lora(policy.model, checkpoint)
@@ -187,8 +188,7 @@ def _grpo_config(session: Session, one: Round, weights: list[float]) -> Any:
     try:
         return GRPOConfig(**(settings | dict(config.trl)))
     except (TypeError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"TRL refuses the settings: {reason}; see the [trl] table and [train]") from error
+        raise ConfigError(f"TRL refuses the settings: {first_line(error)}; see the [trl] table and [train]") from error
 
 
 def _render_rows(table: ExampleTable, config: Config, policy: Policy) -> list[dict[str, str]]:
@@ -222,7 +222,7 @@ def _as_trl_reward(function: RewardFunction, prefill: str) -> Callable[..., list
     return reward
 
 
-def _join(tell: Tell | None, progress: Progress | None, n_steps: int) -> Tell:
+def _join(tell: TellRow | None, progress: CountDone | None, n_steps: int) -> TellRow:
     def both(row: Mapping[str, Any]) -> None:
         if progress:
             progress(int(row["step"]), n_steps)
@@ -230,10 +230,3 @@ def _join(tell: Tell | None, progress: Progress | None, n_steps: int) -> Tell:
             tell(row)
 
     return both
-
-
-def _quieten(trainer: Any) -> None:
-    """The log file and our own bar say what Transformers would print."""
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)

@@ -18,14 +18,14 @@ from bluerec.training.session import (
     ADAPTER_FOLDER,
     EMBEDDER_FOLDER,
     N_REFERENCE_PROFILES,
-    Progress,
     Say,
     Session,
-    Tell,
+    TellRow,
     copy_folder,
     list_rounds,
 )
 from bluerec.training.warm_start import run_warm_start
+from bluerec.types import CountDone
 
 
 def _say_nothing(text: str) -> None:
@@ -40,8 +40,8 @@ def train_profiler(
     resume: bool = False,
     offline: bool = False,
     say: Say = _say_nothing,
-    tell: Tell | None = None,
-    progress: Progress | None = None,
+    tell: TellRow | None = None,
+    progress: CountDone | None = None,
 ) -> RunFolder:
     """Train with LoRA, stage by stage; returns the finished run with its adapter in `adapter/`.
 
@@ -93,7 +93,7 @@ def choose_examples(dataset: Dataset, config: Config) -> ExampleTable:
         raise ConfigError(f"data.protocol={config.data.protocol!r}: choose from {', '.join(PROTOCOLS)}")
     examples = split_examples(dataset, config.data.protocol, seed=config.data.split_seed)
     train = config.train
-    n_users = max(train.rounds * train.n_steps * train.users_per_step, N_REFERENCE_PROFILES)
+    n_users = max(train.total_steps * train.users_per_step, N_REFERENCE_PROFILES)
     if config.data.max_users:
         n_users = min(n_users, config.data.max_users)
     table = examples.select("train", max_users=n_users, seed=config.train.seed)

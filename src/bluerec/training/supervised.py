@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from bluerec.config import SftConfig
 from bluerec.profiling.precision import choose_dtype
 from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, find_checkpoint
+from bluerec.training.trainer_log import follow_loss
 
 IGNORED = -100
 # Micro-batches among whose lessons is sorted by length.
@@ -42,12 +43,20 @@ def fit_supervised(
     seed: int,
     resume: bool = False,
     log: Callable[[Mapping[str, Any]], None] = lambda row: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Train the LoRA weights of `model` in place on the mean log-likelihood of the completions' tokens.
 
     `n_epochs` passes over the lessons. Checkpoints are written to `folder/checkpoints`; with `resume` it goes on from
-    the last whole one.
+    the last whole one. Raises `TrainingError` if the loss is not a number.
     """
+    batches = group_by_length(lessons, config.micro_batch_size, seed)
+    n_left_out = len(lessons) - sum(map(len, batches))
+    if n_left_out:
+        say(
+            f"warm start: {n_left_out} of {len(lessons)} are left out: they do not fill a batch of "
+            f"sft.micro_batch_size={config.micro_batch_size}"
+        )
     args = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS_FOLDER),
         seed=seed,
@@ -73,13 +82,10 @@ def fit_supervised(
     trainer = _CompletionTrainer(
         model=model,
         args=args,
-        train_dataset=group_by_length(lessons, config.micro_batch_size, seed),
+        train_dataset=batches,
         data_collator=lambda rows: _collate(rows[0], pad_token),
-        callbacks=[_Log(log)],
     )
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
+    follow_loss(trainer, "sft", log, name="warm start", setting="sft.learning_rate")
     # Named, not left to the trainer: it would take the newest folder, also one that a kill cut off.
     checkpoint = find_checkpoint(folder) if resume else None
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -116,23 +122,6 @@ class _CompletionTrainer(Trainer):  # type: ignore[misc]
         wanted = labels[:, 1:] != IGNORED
         logits = causal.lm_head(hidden[:, :-1][wanted]).float()
         return torch.nn.functional.cross_entropy(logits, labels[:, 1:][wanted])
-
-
-class _Log(TrainerCallback):  # type: ignore[misc]
-    def __init__(self, log: Callable[[Mapping[str, Any]], None]) -> None:
-        self._log = log
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if logs and "loss" in logs:
-            self._log(
-                {
-                    "stage": "sft",
-                    "step": state.global_step,
-                    "n_steps": state.max_steps,
-                    "loss": round(float(logs["loss"]), 5),
-                    "learning_rate": float(logs["learning_rate"]),
-                }
-            )
 
 
 def _collate(rows: Sequence[Lesson], pad_token: int) -> dict[str, torch.Tensor]:

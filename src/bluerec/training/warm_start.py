@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from bluerec.profiling.precision import choose_dtype
 from bluerec.profiling.prompt_settings import save_prompt_settings
 from bluerec.profiling.prompts import encode_prompt, find_template, join_profile, render_prompt
 from bluerec.rewards.title_index import TitleIndex
+from bluerec.runs import append_row
 from bluerec.training.adapters import SETTINGS_FILE, prepare_lora
 from bluerec.training.session import N_REFERENCE_PROFILES, Session
 
@@ -31,7 +31,8 @@ N_LOGGED_EXAMPLES = 5
 def run_warm_start(session: Session, adapter: Path | None) -> Path:
     """Train on good profiles of train users; returns the folder of the adapter, `warm-start/adapter` in the run.
 
-    A finished one is kept. Its log is `warm-start/log.jsonl`.
+    A finished one is kept. Its log is `warm-start/log.jsonl`. Raises `TrainingError` where there is nothing to
+    imitate or the loss is not a number.
     """
     from transformers import set_seed
 
@@ -56,8 +57,7 @@ def run_warm_start(session: Session, adapter: Path | None) -> Path:
     folder.mkdir(exist_ok=True)
 
     def log(row: Mapping[str, Any]) -> None:
-        with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(folder / LOG_FILE, row)
         say(f"warm start: step {row['step']} of {row['n_steps']}, loss {row['loss']:.3f}")
 
     fit_supervised(
@@ -69,6 +69,7 @@ def run_warm_start(session: Session, adapter: Path | None) -> Path:
         seed=config.train.seed,
         resume=session.resume,
         log=log,
+        say=say,
     )
     save_prompt_settings(config.profiler, done)
     save_adapter(model, done)
@@ -97,6 +98,11 @@ def _compose_lessons(session: Session, profiler: Profiler) -> list[Lesson]:
         )
         if len(completion) <= config.profiler.max_new_tokens
     ]
+    if not lessons:
+        raise TrainingError(
+            f"warm start: none of {len(texts)} composed profiles has at most "
+            f"profiler.max_new_tokens={config.profiler.max_new_tokens} tokens; raise it"
+        )
     say(f"warm start: imitating {len(lessons)} of them, {len(texts) - len(lessons)} are too long")
     return lessons
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell, read_head
-from bluerec.data.sources.lines import BadLine, BadLines, Delimited, JsonLines, LineFormat, coerce_fields, read_lines
+from bluerec.data.sources.blocks import CountBytes, read_head
+from bluerec.data.sources.findings import BadLine, BadLines
+from bluerec.data.sources.lines import Delimited, JsonLines, LineFormat, coerce_fields, read_lines
 from bluerec.data.sources.source import has_suffix
-from bluerec.errors import DataError
+from bluerec.errors import DataError, first_line
 
 FORMATS = {
     "parquet": (".parquet", ".pq"),
@@ -41,7 +42,7 @@ class TableFile:
         return self.sample.columns
 
     def read(
-        self, types: Types, required: tuple[str, ...], bad: BadLines, *, of: str, tell: Tell | None = None
+        self, types: Types, required: tuple[str, ...], bad: BadLines, *, of: str, tell: CountBytes | None = None
     ) -> Iterator[pl.DataFrame]:
         """The columns named in `types`, as those types; a row without a required column is a bad line."""
         if self.table_format == "parquet":
@@ -54,7 +55,7 @@ class TableFile:
         return read_lines(self.path, line_format, bad, of=of, tell=tell, skip=1)
 
     def _read_parquet(
-        self, types: Types, required: tuple[str, ...], bad: BadLines, of: str, tell: Tell | None
+        self, types: Types, required: tuple[str, ...], bad: BadLines, of: str, tell: CountBytes | None
     ) -> Iterator[pl.DataFrame]:
         n_rows = 0
         for table in self._scan_parquet(types):
@@ -64,6 +65,7 @@ class TableFile:
             for row in lacks.arg_true():
                 values = ", ".join(f"{name}={table[name][row]!r}" for name in required)
                 bad.add(self.path, BadLine(n_rows + row + 1, "row without an id", values), of=of)
+            bad.examples.locate(self.path, (~lacks).arg_true().cast(pl.Int64) + n_rows + 1)
             n_rows += table.height
             yield table.filter(~lacks)
         if tell is not None:
@@ -74,7 +76,7 @@ class TableFile:
         try:
             yield from pl.scan_parquet(self.path).select(columns).collect_batches(chunk_size=_BATCH_ROWS)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{self.path}: damaged Parquet file ({_first_line(error)}); export it again") from error
+            raise DataError(f"{self.path}: damaged Parquet file ({first_line(error)}); export it again") from error
 
 
 def guess_format(path: Path, otherwise: str) -> str:
@@ -97,7 +99,7 @@ def _sample_parquet(path: Path) -> pl.DataFrame:
     try:
         return pl.scan_parquet(path).head(_SAMPLE_ROWS).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({_first_line(error)}); export it again") from error
+        raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}); export it again") from error
 
 
 def _sample_json_lines(path: Path) -> pl.DataFrame:
@@ -138,7 +140,3 @@ def _open_csv(path: Path) -> TableFile:
             f"{path}: no row to read under its header ({bad.first or 'the file ends there'}); export it again"
         )
     return TableFile(path, "csv", sample.head(_SAMPLE_ROWS), separator)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
