@@ -62,7 +62,8 @@ def generate(folder: Path, n_rows: int) -> None:
 
 
 def run_ours(folder: Path, out: Path) -> int:
-    from bluerec.data.prepare import Filters, prepare
+    from bluerec.data.prepare import prepare
+    from bluerec.data.prepared import Filters
     from bluerec.data.sources import open_source
 
     filters = Filters(min_user_events=K, min_item_events=K)

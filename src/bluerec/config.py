@@ -29,6 +29,7 @@ from bluerec.sections import (
     REWARD_SCALES,
     SFT_SOURCES,
     STAGES,
+    TEMPLATE_NAMES,
     ChoiceRewardConfig,
     DataConfig,
     EmbedderConfig,
@@ -228,6 +229,11 @@ def _contradictions(config: Config) -> list[tuple[bool, str]]:
         (
             config.profiler.dtype not in PRECISIONS,
             f"profiler.dtype={config.profiler.dtype!r}: {', '.join(PRECISIONS)}",
+        ),
+        (
+            config.profiler.template not in TEMPLATE_NAMES,
+            f"profiler.template: unknown template {config.profiler.template!r}; choose from "
+            f"{', '.join(TEMPLATE_NAMES)}",
         ),
         (train.on_fault not in FAULT_ACTIONS, f"train.on_fault={train.on_fault!r}: {', '.join(FAULT_ACTIONS)}"),
         (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+TEMPLATE_NAMES = ("interests", "open")
 STAGES = ("sft", "embedder", "grpo")
 SFT_SOURCES = ("composed", "best-of-n")
 EMBEDDER_SOURCES = ("profiler", "composed")
@@ -95,7 +96,12 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProfilerConfig:
-    """The language model that writes profiles, and what it is asked."""
+    """The language model that writes profiles, and what it is asked.
+
+    An adapter brings its own template, max_events, max_prompt_tokens and max_new_tokens, those of its training, which
+    hold in place of these defaults wherever one writes, unless a recipe or --set names them. write prints what is in
+    force.
+    """
 
     model: str = setting("SmolLM2-135M-Instruct", "embedded name, folder, or hub name of a causal chat model")
     adapter: str = setting("none", "folder of a LoRA adapter to start from, shipped (the one in the package), or none")

@@ -7,7 +7,7 @@ names. Ids are strings; positions in an array are called `*_row`; counts are cal
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -20,8 +20,11 @@ Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 TextKind = Literal["profile", "item"]
 Message = dict[str, str]
+# Told how much of the work is done: (done, total).
+CountDone = Callable[[int, int], None]
 
-# The end of the year 9999 in Unix seconds: no date is later, and what is larger was meant as milliseconds.
+# The start of the year 1 and the end of the year 9999 in Unix seconds: what lies outside was meant as milliseconds.
+FIRST_SECOND = -62_135_596_800
 LAST_SECOND = 253_402_300_799
 
 
@@ -103,8 +106,9 @@ class Prompt:
 
     `messages` are chat messages, `prefill` the first words of the answer that are given to the model,
     `template` the name of the wording, `n_omitted` the number of events that are not in it: the oldest, which did not
-    fit, and those with a title that is an instruction; `n_withheld` the number of events of which such a title, review
-    or category was left out.
+    fit, those with a title that is an instruction, and those without anything to name them; `n_withheld` the number of
+    events of which such a title, review or category was left out; `n_cut` the number of events that the token budget
+    alone left out.
     """
 
     messages: tuple[Message, ...]
@@ -113,6 +117,7 @@ class Prompt:
     n_events: int
     n_omitted: int
     n_withheld: int = 0
+    n_cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +148,6 @@ class Reward:
     @property
     def value(self) -> float:
         return 0.0 if self.score is None else self.weight * self.score
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The target's rank (1 is best, ties count against us) among `n_candidates` items."""
-
-    example_id: str
-    user_id: str
-    rank: int
-    n_candidates: int
 
 
 @dataclass(frozen=True, slots=True)

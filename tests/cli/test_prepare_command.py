@@ -38,8 +38,36 @@ def test_the_guess_goes_to_stderr_and_the_counts_to_stdout(run: Run, ratings: Pa
     assert status == 0
     assert "user_id=userId, item_id=movieId" in err
     assert "1 users, 1 items, 1 interactions" in out
+    assert "2017-07-14 to 2017-07-14" in out
     assert {"repeat", "negative_timestamp"} <= set(out.split())
     assert "unknown_item" not in out
+
+
+def test_mixed_units_are_told_at_the_end_with_the_dates_that_result(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("user,item,time\nu,a,1650000000\nu,b,1660000000000\n")
+    status, out, err = run("prepare", "csv", path, "--out", tmp_path / "out")
+    assert status == 0
+    assert "1 users, 2 items, 2 interactions from 2022-04-15 to 2022-08-08\n" in out
+    assert "1 in s (like 1650000000), 1 in ms (like 1660000000000)" in err
+    assert err.count("no titles") == 1
+
+
+def test_positions_have_no_dates(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("user,item,time\nu,a,1\nu,b,7\n")
+    _, out, err = run("prepare", "csv", path, "--out", tmp_path / "out")
+    assert "2 interactions at positions 1 to 7\n" in out
+    assert "position, not a time" in err
+
+
+def test_the_first_example_of_each_reason_is_told(run: Run, ratings: Path, tmp_path: Path) -> None:
+    _, out, err = run("prepare", "csv", ratings, "--out", tmp_path / "out")
+    assert err.splitlines()[-2:] == [
+        f"first negative_timestamp of the interactions: {ratings}:4: user 'v', item 'a', timestamp '-1'",
+        f"first repeat of the interactions: {ratings}:3: user 'u', item 'a'",
+    ]
+    assert "first repeat" not in out
 
 
 def test_json(run: Run, ratings: Path, tmp_path: Path) -> None:

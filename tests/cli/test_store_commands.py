@@ -107,7 +107,7 @@ def test_each_table_of_profiles_makes_a_version(world: Path, tmp_path: Path) -> 
         assert [version.writer for version in made.versions(users[0])] == ["small", "small+tuned"]
         assert made.profile(users[0]).text.startswith("after training")
         assert [version.writer for version in made.versions(users[4])] == ["small"]
-        assert list(made.stale_users()) == []
+        assert list(made.stale_users()) == users[:5]  # whose last event no text has seen
 
 
 def test_empty_texts_are_named_and_cost_nobody_else_a_profile(world: Path, tmp_path: Path) -> None:
@@ -161,10 +161,33 @@ def test_a_refresh_names_whom_it_could_not_write_for(
 def test_keys_are_made_listed_and_revoked(store: Path) -> None:
     made = run("key", store, "--scope", "user", "--user", "u0001")
     assert made["token"] not in (store / "keys.json").read_text()
-    assert run("key", store) == [{"key": made["key_id"], "scope": "user", "user": "u0001"}]
+    assert run("key", store) == [{"key_id": made["key_id"], "scope": "user", "user_id": "u0001"}]
     result = runner.invoke(app, ["key", str(store), "--revoke", made["key_id"]])
     assert result.exit_code == 0
     assert run("key", store) == []
+
+
+def test_keys_are_listed_of_everybody_and_of_one_user(store: Path) -> None:
+    def show(*arguments: str) -> tuple[str, str]:
+        result = runner.invoke(app, ["key", str(store), *arguments], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout, " ".join(result.stderr.split())
+
+    assert show() == ("", f"no keys in {store}; make one: bluerec key {store} --scope reader")
+    made = [run("key", store, "--scope", "user", "--user", user)["key_id"] for user in ("u1", "u2")]
+    reader = run("key", store, "--scope", "reader")
+    assert run("key", store, "--user", "u2") == [{"key_id": made[1], "scope": "user", "user_id": "u2"}]
+    assert run("key", store)[2] == {"key_id": reader["key_id"], "scope": "reader", "user_id": None}
+    assert reader["user_id"] is None
+    assert [key in show("--user", "u1")[0] for key in made] == [True, False]
+    assert show("--user", "u3") == (
+        "",
+        f"no keys of user 'u3' in {store}; make one: bluerec key {store} --scope user --user u3",
+    )
+    for more in (["--user", "u1"], ["--scope", "reader"]):
+        with pytest.raises(BluerecError, match="--revoke alone"):
+            runner.invoke(app, ["key", str(store), "--revoke", made[0], *more], catch_exceptions=False)
+    assert len(run("key", store)) == 3
 
 
 def test_a_key_of_an_unknown_user_is_made_with_a_note(store: Path) -> None:
@@ -195,9 +218,18 @@ def served(store: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen, Path]]
         process.kill()
 
 
+def wait_until_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 60
+    while (answer := client.get("/health/ready")).status_code != 200 and time.monotonic() < deadline:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "warming")
+        time.sleep(0.05)
+    assert answer.json() == {"status": "ready"}
+
+
 def test_serve_answers_edits_and_ends_cleanly(served: tuple[httpx.Client, subprocess.Popen, Path]) -> None:
     client, process, store = served
-    assert client.get("/health/ready").json() == {"status": "ready"}
+    assert client.get("/health/live").json() == {"status": "live"}
+    wait_until_ready(client)
     assert client.get("/users", headers={"Authorization": "Bearer x"}).status_code == 401
     user = client.get("/users").json()[0]
     before = client.get(f"/users/{user}/recommendations?k=5").json()
@@ -223,6 +255,7 @@ def test_a_running_service_notices_keys_that_are_made_and_revoked(
     served: tuple[httpx.Client, subprocess.Popen, Path],
 ) -> None:
     client, _, store = served
+    wait_until_ready(client)
     user = client.get("/users").json()[0]
     made = run("key", store, "--scope", "reader")
     headers = {"Authorization": f"Bearer {made['token']}"}
@@ -241,6 +274,23 @@ def test_a_running_service_notices_keys_that_are_made_and_revoked(
     assert client.delete(f"/users/{user}/profile").json()["keys_revoked"] == 1
     assert run("key", store) == [], f"neither the key of {user} nor {other['key_id']} came back"
     assert wait_for(401)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--writer", "nope", "--offline"], "model 'nope' is not a folder"),
+        (["--writer", "./nope"], "not a model folder"),
+        (["--adapter", "nowhere"], "no LoRA adapter there"),
+        (["--writer", "m", "--endpoint", "ftp://x"], "--endpoint"),
+    ],
+)
+def test_a_writer_that_is_not_there_is_named_before_anything_is_served(
+    store: Path, options: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bluerec.cli.serve._listen", lambda *_: pytest.fail("it would be served"))
+    with pytest.raises(BluerecError, match=words):
+        runner.invoke(app, ["serve", str(store), "--port", "0", *options], catch_exceptions=False)
 
 
 def test_an_occupied_port_and_a_wrong_folder_are_named(

@@ -1,6 +1,7 @@
 """`bluerec train` and `bluerec write` with a tiny model: the path between them, and each fault in one line."""
 
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ import tiny_models
 from fake_endpoint import complete, serve
 
 from bluerec.cli import main
+from bluerec.data.histories import split_examples
 from bluerec.data.profiles import load_profiles
+from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world, save_world
+from bluerec.profiling.prompt_settings import save_trained_on
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning:peft")
 
@@ -61,9 +65,15 @@ def test_from_training_to_profiles(bluerec, world: Path, profiler: Path, tmp_pat
     assert again == 0
     assert "whole already" in said
 
-    write = ("write", world, "--profiler", profiler, *QUICK, "--max-users", "3", "--out", out)
-    code, printed, _ = bluerec(*write, "--adapter", run)
+    write = ("write", world, "--profiler", profiler, "--max-users", "3", "--out", out)
+    save_trained_on("toys", run / "adapter")
+    code, printed, said = bluerec(*write, "--adapter", run, "--set", "profiler.max_new_tokens=5")
     assert code == 0
+    assert f"the {run} adapter was trained on toys" in said
+    assert (
+        "profiler: template = interests, max_events = 2, max_prompt_tokens = 700, max_new_tokens = 5, "
+        "temperature = 0.0, dtype = float32; as the adapter was trained: template, max_events, max_prompt_tokens\n"
+    ) in said
     table = load_profiles(out)
     assert table.height == 3
     assert table["writer"][0].startswith("tiny+run-")
@@ -118,6 +128,56 @@ def test_profiles_of_an_endpoint(bluerec, world: Path, tmp_path: Path) -> None:
         assert "--endpoint needs --profiler NAME" in one_line(errors)
 
 
+def test_a_table_of_any_kind_is_evaluated_as_the_command_says(bluerec, world: Path, profiler, tmp_path: Path) -> None:
+    for name in ("p.csv", "p.jsonl"):
+        out = tmp_path / name
+        code, printed, errors = bluerec("write", world, "--profiler", profiler, *QUICK, "--max-users", 3, "--out", out)
+        assert code == 0, errors
+        evaluate = printed.splitlines()[-1].partition("evaluate: bluerec ")[2].split()
+        settings = (
+            "--set",
+            "embedder.model=hashing",
+            "--pools",
+            "5",
+            "--out",
+            tmp_path / "r.json",
+            "--rankers",
+            "profile",
+        )
+        code, _, errors = bluerec(*evaluate, *settings)
+        assert code == 0, errors
+
+
+def test_how_many_users_get_a_profile_is_told_at_the_start(bluerec, world: Path, profiler, tmp_path: Path) -> None:
+    users = split_examples(load_dataset(world))
+    n_test, n_all = len(users.select("test")), len(users.select("all"))
+    assert 2 < n_test < n_all == users.dataset.n_users == 60
+    for number, (arguments, expected) in enumerate(
+        [
+            ((), f"{n_test} of 60 users (split test); --split all for everybody"),
+            (("--max-users", 2), f"2 of 60 users (a sample of split test, which has {n_test})"),
+            (("--split", "all"), "60 of 60 users (split all)"),
+        ]
+    ):
+        write = ("write", world, "--profiler", profiler, "--set", "profiler.max_new_tokens=1", *arguments)
+        code, printed, said = bluerec(*write, "--out", tmp_path / f"{number}.parquet", "--json")
+        assert (code, said.splitlines()[0]) == (0, expected)
+        assert set(json.loads(printed)) == {"profiles", "n_profiles", "writer"}
+
+
+def test_the_next_command_measures_what_was_written(bluerec, world: Path, profiler, tmp_path: Path) -> None:
+    out = tmp_path / "my profiles.parquet"
+    choice = ("--protocol", "global-time", "--split", "validation", "--set", "data.split_seed=3")
+    write = ("write", world, "--profiler", profiler, "--set", "profiler.max_new_tokens=1", "--max-users", 3)
+    code, printed, errors = bluerec(*write, "--out", out, *choice)
+    assert code == 0, errors
+    evaluate = shlex.split(printed.splitlines()[-1].partition("evaluate: bluerec ")[2])
+    assert evaluate == ["evaluate", str(world), "--profiles", str(out), *choice]
+    settings = ("--set", "embedder.model=hashing", "--pools", "5", "--rankers", "profile")
+    code, _, errors = bluerec(*evaluate, *settings, "--out", tmp_path / "r.json")
+    assert code == 0, errors
+
+
 def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:
     write = ("write", world, "--profiler", profiler, "--max-users", "2", "--out", tmp_path / "p.parquet", *QUICK)
     code, _, errors = bluerec(*write, "--set", f"profiler.adapter={tmp_path / 'missing'}")
@@ -133,6 +193,7 @@ def test_the_adapter_of_a_recipe_is_used(bluerec, world: Path, profiler: Path, t
         (("--out", "r", "--set", "train.n_step=1"), "did you mean n_steps?"),
         (("--out", "r", "--set", "embedding_reward.weight=0", "--set", "choice_reward.weight=0"), "sum to nothing"),
         (("--out", "r", "--set", "guards.no_such=1"), "unknown setting guards.no_such"),
+        (("--out", "r", "--set", "profiler.template=nope"), "unknown template 'nope'"),
         (("--out", "r", "--config", "nowhere.toml"), "cannot be read"),
         ((), "either --out RUN"),
         (("--resume", "nowhere"), "no such file"),
@@ -217,6 +278,8 @@ def test_a_run_that_goes_on_can_be_reported_and_resumed(bluerec, world, profiler
         (("--protocol", "by-luck"), "unknown split protocol"),
         (("--set", "profiler.template=epic", "--adapter", "none"), "unknown template 'epic'"),
         (("--out", "/proc/nowhere/p.parquet"), "/proc/nowhere"),
+        (("--endpoint", "http://127.0.0.1:9/v1", "--profiler", "m"), "is the server running?"),
+        (("--out", "p.txt"), "p.txt: profiles are written as .parquet"),
     ],
 )
 def test_faults_of_write(bluerec, world, profiler, tmp_path: Path, monkeypatch, arguments, expected: str) -> None:
@@ -224,6 +287,7 @@ def test_faults_of_write(bluerec, world, profiler, tmp_path: Path, monkeypatch, 
     code, printed, errors = bluerec("write", world, "--profiler", profiler, "--max-users", "2", *QUICK, *arguments)
     assert (code, printed) == (2, "")
     assert expected in one_line(errors)
+    assert not list(tmp_path.iterdir())  # nothing that would be in the way of the corrected command
 
 
 def test_an_adapter_of_another_model_is_refused(bluerec, world: Path, profiler: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from bluerec.data import buckets
 from bluerec.data.cleaning import clean_texts
 from bluerec.data.drops import EVENT_DROPS, ITEM_DROPS
-from bluerec.data.prepare import Filters, Prepared, prepare
+from bluerec.data.prepare import prepare
+from bluerec.data.prepared import Filters, Prepared
 from bluerec.data.sources import open_source
 from bluerec.data.tables import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, load_dataset
 from bluerec.errors import ConfigError, DataError
@@ -110,6 +111,31 @@ def test_every_fault_is_handled_and_counted(tmp_path: Path) -> None:
     assert drops["items"]["missing"]["title"] == 1
     assert (prepared.n_users, prepared.n_items, prepared.n_events) == (2, 2, 3)
     assert sorted(os.listdir(tmp_path / "out")) == OUTPUTS
+    reviews_file, metadata_file = tmp_path / "raw" / "Games.jsonl", tmp_path / "raw" / "meta_Games.jsonl"
+    assert drops["interactions"]["examples"] == {
+        "malformed_line": f"{reviews_file}:10: neither JSON nor a Python literal: 'not json'",
+        "missing_timestamp": f"{reviews_file}:6: user 'u', item 'c', no timestamp",
+        "negative_timestamp": f"{reviews_file}:5: user 'u', item 'c', timestamp '-1'",
+        "implausible_timestamp": f"{reviews_file}:7: user 'u', item 'c', timestamp '{START + 10**14}'",
+        "unknown_item": f"{reviews_file}:8: user 'v', item 'unheard-of'",
+        "duplicate": f"{reviews_file}:3: user 'u', item 'a'",
+        "repeat": f"{reviews_file}:1: user 'u', item 'a'",
+    }
+    assert drops["items"]["examples"] == {
+        "malformed_line": f"{metadata_file}:5: no parent_asin among the fields 'title': {json.dumps(metadata[4])!r}",
+        "duplicate_item": f"{metadata_file}:3: item 'a'",
+        "without_events": "item 'c'",
+    }
+
+
+def test_numbers_too_large_for_the_table_are_no_numbers(tmp_path: Path) -> None:
+    metadata = [{"parent_asin": "a", "title": "A", "price": "9" * 40}]
+    run(write_reviews(tmp_path / "raw", [review("u", "a", rating=1e39)], metadata), tmp_path / "out")
+    assert interactions(tmp_path / "out")["rating"].to_list() == [None]
+    assert items(tmp_path / "out")["price"].to_list() == [None]
+    drops = counts(tmp_path / "out")
+    assert drops["interactions"]["repaired"]["impossible_rating"] == 1
+    assert drops["items"]["repaired"]["unreadable_price"] == 1
 
 
 def test_equal_times_keep_the_order_of_the_source_and_milliseconds_count(tmp_path: Path) -> None:
@@ -144,6 +170,148 @@ def test_items_in_event_rows_are_no_duplicates(tmp_path: Path) -> None:
     drops = counts(tmp_path / "out")
     assert drops["items"]["n_read"] == 1
     assert drops["interactions"]["dropped"]["malformed_line"] == 1
+
+
+def test_mixed_units_are_told_apart_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    second = START // 1000
+    rows = [f"u,i{row},{(second + row) * (1000 if row % 2 else 1)}" for row in range(6)]
+    path.write_text("\n".join(["user,item,time", *rows, ""]))
+    source = open_source("csv", path)
+    assert f"s or ms, each value by its size (values like {second} and {START + 1000})" in source.notes[1]
+    prepared = prepare(source, tmp_path / "out")
+    assert interactions(tmp_path / "out")["timestamp"].to_list() == list(range(second, second + 6))
+    assert f"3 in s (like {second}), 3 in ms (like {START + 1000})" in prepared.notes[-1]
+    described = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    assert described["notes"] == list(prepared.notes)
+    assert (described["first_timestamp"], described["last_timestamp"]) == (second, second + 5)
+
+
+def test_times_of_1970_among_others_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"user,item,time\nu,a,{START // 1000}\nu,b,{START // 10**6}\nu,c,{START // 1000}\n")
+    prepared = prepare(open_source("csv", path), tmp_path / "out")
+    assert prepared.notes[-1].startswith("1 of 3 interactions are from before March 1973, ")
+    assert "--timestamp-unit" in prepared.notes[-1]
+    positions = tmp_path / "b.csv"
+    positions.write_text("user,item,time\nu,a,1\nu,b,2\n")
+    assert not any("1973" in note for note in prepare(open_source("csv", positions), tmp_path / "b").notes)
+
+
+@pytest.mark.parametrize("table_format", ["csv", "jsonl", "parquet"])
+def test_an_event_with_an_unreadable_rating_stays(tmp_path: Path, table_format: str) -> None:
+    ratings = ["five", "4,5", "", "4/5", "0", "5"]
+    rows = [
+        {"user_id": "u", "item_id": f"i{row}", "timestamp": START // 1000 + row, "rating": rating}
+        for row, rating in enumerate([*ratings, "late"])
+    ]
+    rows.append(rows[-1])
+    path = tmp_path / f"a.{table_format}"
+    table = pl.DataFrame(rows)
+    {"csv": table.write_csv, "jsonl": table.write_ndjson, "parquet": table.write_parquet}[table_format](path)
+    prepare(open_source(table_format, path), tmp_path / "out", Filters(max_bad_rows=0))
+    assert interactions(tmp_path / "out")["rating"].to_list() == [None, 4.5, None, None, None, 5.0, None]
+    drops = counts(tmp_path / "out")["interactions"]
+    assert drops["dropped"]["malformed_line"] == 0
+    assert {reason: n for reason, n in drops["repaired"].items() if n} == {"unreadable_rating": 3, "zero_rating": 1}
+    assert drops["missing"]["rating"] == 5
+
+
+def test_a_rating_that_is_not_a_number_in_parquet_is_missing(tmp_path: Path) -> None:
+    columns = {"user_id": ["u", "v"], "item_id": ["a", "a"], "timestamp": [1, 2], "rating": [float("nan"), 3.0]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet")
+    prepare(open_source("parquet", tmp_path / "a.parquet"), tmp_path / "out")
+    assert interactions(tmp_path / "out")["rating"].to_list() == [None, 3.0]
+    assert not sum(counts(tmp_path / "out")["interactions"]["repaired"].values())
+
+
+@pytest.mark.parametrize("table_format", ["csv", "jsonl", "parquet"])
+def test_the_first_value_that_cannot_be_read_is_shown_with_its_line(tmp_path: Path, table_format: str) -> None:
+    times = ["2022-04-15", "2022-04-16 10:00", "", "15.04.2022 10:00", "16.04.2022"]
+    ratings = ["5", "five", "4/5", "3", "2"]
+    table = pl.DataFrame({"user_id": list("uvwxy"), "item_id": list("aaaab"), "timestamp": times, "rating": ratings})
+    path = tmp_path / f"a.{table_format}"
+    {"csv": table.write_csv, "jsonl": table.write_ndjson, "parquet": table.write_parquet}[table_format](path)
+    prepared = prepare(open_source(table_format, path), tmp_path / "out")
+    header = table_format == "csv"
+    assert prepared.drops.events.examples == {
+        "missing_timestamp": f"{path}:{4 + header}: user 'x', item 'a', timestamp '15.04.2022 10:00'; "
+        "write seconds, milliseconds or ISO dates such as 2022-04-15 10:00",
+        "unreadable_rating": f"{path}:{2 + header}: user 'v', item 'a', rating 'five'; write a number",
+    }
+    assert counts(tmp_path / "out")["interactions"]["examples"] == prepared.drops.events.examples
+
+
+def test_the_first_event_outside_the_k_core_is_shown(tmp_path: Path) -> None:
+    reviews = [review("u", "a"), review("v", "b"), review("v", "a"), review("w", "c")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buckets, "_BUCKET_BYTES", 100)
+        run(write_reviews(tmp_path / "raw", reviews), tmp_path / "out", min_item_events=2)
+    path = tmp_path / "raw" / "Games.jsonl"
+    assert counts(tmp_path / "out")["interactions"]["examples"] == {"k_core": f"{path}:2: user 'v', item 'b'"}
+    assert counts(tmp_path / "out")["items"]["examples"] == {"without_events": "item 'b'"}
+
+
+def test_of_several_files_the_first_example_is_of_the_first(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    write_reviews(folder, [review("u", "a"), review("u", "x")], [{"parent_asin": "a"}])
+    (folder / "Books.jsonl").write_text("".join(json.dumps(review("u", item)) + "\n" for item in "aaz"))
+    run(folder, tmp_path / "out")
+    examples = counts(tmp_path / "out")["interactions"]["examples"]
+    assert examples["unknown_item"] == f"{folder / 'Books.jsonl'}:3: user 'u', item 'z'"
+    assert examples["duplicate"] == f"{folder / 'Books.jsonl'}:2: user 'u', item 'a'"
+
+
+def write_shop(folder: Path, item_ids: list[str]) -> Path:
+    """A log of one event of each item, by one user, beside a catalogue of the items 1 and 2."""
+    folder.mkdir()
+    rows = [f"u,{item_id},{START // 1000 + row}" for row, item_id in enumerate(item_ids)]
+    (folder / "interactions.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (folder / "items.csv").write_text("item_id,title\n1,A\n2,B\n")
+    return folder
+
+
+def test_many_events_of_unknown_items_are_told_with_an_id_of_each_side(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["1", "0001", "0002"])
+    prepared = prepare(open_source("csv", folder), tmp_path / "out")
+    assert prepared.notes[-1] == (
+        f"2 of 3 interactions (67%) are of items that the catalogue lacks: {folder / 'interactions.csv'}:3: user 'u', "
+        "item '0001'; the catalogue has ids like '1'; name the column with the ids of the interactions with "
+        "--item-column item_id=NAME (or --column item_id=NAME), and quote ids, so that nothing takes 0001 for 1"
+    )
+
+
+def test_a_few_events_of_unknown_items_are_only_counted(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["1"] * 29 + ["3"])
+    prepared = prepare(open_source("csv", folder), tmp_path / "out", Filters(keep_repeats=True))
+    assert prepared.drops.events.dropped["unknown_item"] == 1
+    assert not any("catalogue" in note for note in prepared.notes)
+
+
+def test_a_log_of_unknown_items_only_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["0001", "0002"])
+    with pytest.raises(
+        DataError, match=r"none of the 2 .* item '0001'; .* like '1'; .*--item-column item_id=NAME"
+    ) as it:
+        prepare(open_source("csv", folder), tmp_path / "out")
+    assert "min-user-events" not in str(it.value)
+    assert "\n" not in str(it.value)
+    (folder / "items.csv").write_text("item_id,title\n,\n")
+    with pytest.raises(DataError, match=r"none of the 2 .* the catalogue is empty"):
+        prepare(open_source("csv", folder), tmp_path / "out")
+
+
+def test_where_unknown_items_empty_the_k_core_both_are_told(tmp_path: Path) -> None:
+    folder = write_shop(tmp_path / "raw", ["1", "0001", "0002"])
+    with pytest.raises(DataError, match=r"lower --min-user-events and --min-item-events; 2 of 3 interactions \(67%\)"):
+        prepare(open_source("csv", folder), tmp_path / "out", Filters(min_user_events=3))
+
+
+def test_unknown_items_of_a_published_source(tmp_path: Path) -> None:
+    folder = write_reviews(tmp_path / "raw", [review("u", "x"), review("u", "y")], [{"parent_asin": "a"}])
+    with pytest.raises(DataError, match=r"none of the 2 .*Games.jsonl:1: .* like 'a'; .*the metadata") as it:
+        run(folder, tmp_path / "out")
+    assert "--item-column" not in str(it.value)
 
 
 def leaves_anything(folder: Path, out: Path, **filters: object) -> bool:
@@ -218,6 +386,11 @@ def test_properties(
         (["junk"] * 5, {"max_bad_rows": 4}, r"Games.jsonl:5: neither JSON .* more than 4 bad line\(s\), the first was"),
         (["junk"] * 5, {}, r"no usable interaction among 5 \(dropped: 5 malformed_line\); first bad line .*:1: "),
         ([json.dumps({"user": "u"})], {}, r"no user_id among the fields 'user'"),
+        (
+            ["junk", *(json.dumps(review("u", "a", -START - row)) for row in (1, 2))],
+            {},
+            r"2 negative_timestamp, 1 malformed_line\); first negative_timestamp: .*:2: user 'u', item 'a', timestamp",
+        ),
         ([json.dumps(review("u", "a"))], {"min_user_events": 2}, r"nothing is left of 1 .* lower --min-user-events"),
     ],
 )
@@ -232,6 +405,14 @@ def test_what_cannot_be_used_leaves_nothing(tmp_path: Path, lines: list, filters
 def test_a_negative_number_is_refused() -> None:
     with pytest.raises(ConfigError, match="--min-user-events is -1"):
         Filters(min_user_events=-1)
+
+
+@pytest.mark.parametrize("name", ["min_user_events", "min_item_events"])
+def test_who_has_no_event_cannot_be_asked_for(name: str) -> None:
+    option = "--" + name.replace("_", "-")
+    with pytest.raises(ConfigError, match=f"{option} is 0; give a number of at least 1"):
+        Filters(**{name: 0})
+    assert Filters(max_bad_rows=0).max_bad_rows == 0
 
 
 def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.profiles import PROFILES_FILE, PROFILES_SCHEMA, check_profiles, load_profiles, save_profiles
 from bluerec.data.toy import build_world
-from bluerec.errors import DataError
+from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.profile_sets import load_profile_sets
 
 
@@ -31,6 +31,22 @@ def test_round_trip(tmp_path: Path) -> None:
     assert load_profiles(tmp_path / "out" / PROFILES_FILE).equals(table)
     assert load_profiles(tmp_path / "out").equals(table)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [PROFILES_FILE]
+
+
+@pytest.mark.parametrize("name", ["p.parquet", "p.csv", "P.CSV", "p.jsonl", "p.ndjson"])
+def test_a_table_is_written_as_its_name_says_and_read_again(name: str, tmp_path: Path) -> None:
+    table = make_table()
+    save_profiles(table, tmp_path / name)
+    assert load_profiles(tmp_path / name).equals(table)
+    assert (tmp_path / name).read_bytes().startswith(b"PAR1") == name.endswith(".parquet")
+
+
+@pytest.mark.parametrize("name", ["p.txt", "p", "p.csv.gz", "p.json"])
+def test_a_name_that_would_not_be_read_again_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"written as \.parquet, \.csv, \.jsonl, \.ndjson") as caught:
+        save_profiles(make_table(), tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_columns_are_put_in_order_and_type() -> None:

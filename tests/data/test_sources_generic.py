@@ -1,7 +1,6 @@
 """Tables of any origin: columns guessed or refused, times in any unit, all three formats alike."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -9,8 +8,7 @@ import pytest
 
 from bluerec.data.sources import Columns, Source, open_source
 from bluerec.data.sources.columns import parse_mapping
-from bluerec.data.sources.lines import BadLines
-from bluerec.data.sources.times import TimeUnit, guess_unit, to_ticks
+from bluerec.data.sources.findings import BadLines
 from bluerec.errors import ConfigError, DataError
 
 MOMENT = 1_568_738_284
@@ -64,6 +62,32 @@ def test_no_item_columns_at_all(tmp_path: Path) -> None:
     assert "--items" in source.notes[-1]
 
 
+def test_all_columns_that_are_used_are_told_and_the_others_too(tmp_path: Path) -> None:
+    event = {"user": "u", "item_id": "a", "time": MOMENT, "rating": 3, "colour": "red"}
+    events = write_table(tmp_path, "csv", [event], "log")
+    items = write_table(tmp_path, "jsonl", [{"item_id": "a", "title": "T", "price": 1, "weight": 2}], "shop")
+    notes = open_source("csv", events, items=items).notes
+    assert notes[0] == "columns of log.csv: user_id=user, item_id, timestamp=time, rating; not used: colour"
+    assert notes[2:] == ("columns of shop.jsonl: item_id, title, price; not used: weight",)
+
+
+def test_a_column_that_serves_events_or_items_of_one_table_is_used(tmp_path: Path) -> None:
+    row = {"user": "u", "item": "a", "time": MOMENT, "title": "T", "colour": "red", "\x1b[31m": 1}
+    notes = open_source("jsonl", write_table(tmp_path, "jsonl", [row])).notes
+    assert notes[0] == "columns of interactions.jsonl: user_id=user, item_id=item, timestamp=time"
+    assert notes[2:] == (r"columns of interactions.jsonl for the items: title; not used: colour, \x1b[31m",)
+
+
+def test_a_table_of_items_without_titles_is_told_what_it_lacks(tmp_path: Path) -> None:
+    events = write_table(tmp_path, "csv", [{"user_id": "u", "item_id": "a", "timestamp": MOMENT}])
+    for columns, told in (({"label": "T"}, "label"), ({"label": "T", "price": 1}, "label")):
+        items = write_table(tmp_path, "csv", [{"item_id": "a", **columns}], "shop")
+        notes = open_source("csv", events, items=items).notes
+        assert f"not used: {told}" in notes[2]
+        assert notes[3] == "no titles in shop.csv: name their column with --item-column title=NAME"
+    assert len(open_source("csv", events, items=items, columns=Columns({}, {"title": ""})).notes) == 3
+
+
 def test_the_items_may_be_of_another_format(tmp_path: Path) -> None:
     events = write_table(tmp_path, "csv", [{"user_id": "u", "item_id": "a", "timestamp": MOMENT}])
     items = write_table(tmp_path, "jsonl", [{"item_id": "a", "title": "T", "categories": ["x", "y"]}], "catalogue")
@@ -89,6 +113,18 @@ def test_an_ambiguous_column_is_refused_with_the_option_that_decides(tmp_path: P
     assert items_of(as_item)[0][:2] == ("b", "t")
     without = open_source("csv", path, columns=Columns({**given, "review_title": ""}, {"title": ""}))
     assert without.read_items is None
+
+
+@pytest.mark.parametrize("name", ["sku", "asin", ""])
+def test_a_column_of_ids_for_items_that_have_no_table_is_refused(tmp_path: Path, name: str) -> None:
+    rows = [{"user": "u", "item": "a", "time": MOMENT, "title": "T", "asin": "b"}]
+    path = write_table(tmp_path, "csv", rows)
+    columns = Columns({"item_id": "item"}, {"item_id": name})
+    with pytest.raises(DataError, match=r"--item-column item_id=.* --items FILE, .* --column item_id=") as caught:
+        open_source("csv", path, columns=columns)
+    assert "\n" not in str(caught.value)
+    same = Columns({"item_id": "item"}, {"item_id": "item"})
+    assert items_of(open_source("csv", path, columns=same))[0][:2] == ("a", "T")
 
 
 def test_with_a_table_of_items_a_title_is_the_reviews(tmp_path: Path) -> None:
@@ -174,40 +210,25 @@ def test_other_separators_are_seen(tmp_path: Path, separator: str) -> None:
     assert events_of(open_source("csv", path))[0][:3] == ("u", "a", MOMENT)
 
 
-@pytest.mark.parametrize(
-    ("values", "unit", "seconds"),
-    [
-        ([0, 1, 2], "s", 1),
-        ([MOMENT], "s", 1),
-        ([MOMENT * 1000], "ms", 1000),
-        ([MOMENT * 10**6], "us", 10**6),
-        ([MOMENT * 10**9], "ns", 10**9),
-        ([f"{MOMENT}.5", None], "s", 1),
-        (["2019-09-17"], "date", 1000),
-        (["2019-09-17 16:38:04", "2019-09-17T16:38:04Z", "2019-09-17T18:38:04+02:00"], "date", 1000),
-        ([datetime(2019, 9, 17, 16, 38, 4, tzinfo=UTC)], "date", 1000),
-    ],
-)
-def test_times(values: list, unit: str, seconds: int) -> None:
-    times = pl.Series(values)
-    guessed = guess_unit(times, None, where="here")
-    assert (guessed.name, guessed.ticks_per_second) == (unit, seconds)
-    ticks = to_ticks(times, guessed).drop_nulls()
-    if unit == "date" and str(values[0]) != "2019-09-17":
-        assert ticks.to_list() == [MOMENT * 1000] * len(values)
-    elif unit != "date":
-        assert ticks.to_list() == [int(float(value)) for value in values if value is not None]
-
-
-def test_times_that_cannot_be_read_are_missing() -> None:
-    assert to_ticks(pl.Series(["12", "soon", None, "-5", "1e3"]), TimeUnit("s")).to_list() == [12, None, None, -5, 1000]
-    assert to_ticks(pl.Series(["2019-09-17", "17/9"]), TimeUnit("date"))[1] is None
-
-
-def test_nanoseconds_stay_exact() -> None:
-    assert to_ticks(pl.Series(["1568738284832123457"]), TimeUnit("ns"))[0] == 1568738284832123457
-
-
 def test_categories_written_as_lists(tmp_path: Path) -> None:
     rows = [{"user": "u", "item": "a", "time": MOMENT, "category": "['A, B', \"C's\"]"}]
     assert items_of(open_source("csv", write_table(tmp_path, "csv", rows)))[0][3] == ["A, B", "C's"]
+
+
+@pytest.mark.parametrize("table_format", ["parquet", "csv", "jsonl"])
+def test_prices_of_all_formats_are_alike(tmp_path: Path, table_format: str) -> None:
+    write_table(tmp_path, table_format, [{"user_id": "u", "item_id": "a", "timestamp": MOMENT}])
+    prices = ["12,50 €", "", "9.99", None]
+    rows = [{"item_id": item, "title": item, "price": price} for item, price in zip("abcd", prices, strict=True)]
+    write_table(tmp_path, table_format, rows, "items")
+    assert [row[5] for row in items_of(open_source(table_format, tmp_path))] == ["12.50 €", None, "9.99", None]
+
+
+def test_a_mark_for_a_missing_text_is_none_in_csv_only(tmp_path: Path) -> None:
+    for table_format, title in (("csv", None), ("jsonl", "null")):
+        event = {"user_id": "NA", "item_id": "null", "timestamp": MOMENT, "review_text": "null"}
+        write_table(tmp_path, table_format, [event])
+        write_table(tmp_path, table_format, [{"item_id": "null", "title": "null", "categories": "null"}], "items")
+        source = open_source(table_format, tmp_path)
+        assert events_of(source) == [("NA", "null", MOMENT, None, None, title)]
+        assert items_of(source)[0][:4] == ("null", title, None, title and [title])

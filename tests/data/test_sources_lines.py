@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bluerec.data.sources import blocks
-from bluerec.data.sources.lines import BadLines, Delimited, JsonLines, LineFormat, read_lines
+from bluerec.data.sources import lines as lines_module
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import Delimited, JsonLines, LineFormat, read_lines
 from bluerec.errors import DataError
 
 SCHEMA = pl.Schema({"user": pl.String(), "time": pl.Int64(), "stars": pl.Float64(), "tags": pl.List(pl.String())})
@@ -105,6 +107,23 @@ def test_separators_of_two_characters_and_old_encodings(tmp_path: Path) -> None:
     assert bad.total == 1
 
 
+@pytest.mark.parametrize("quoted", [True, False])
+def test_sound_lines_are_read_at_once(quoted: bool) -> None:
+    """Not line by line, which would take thirty times as long."""
+    line_format = Delimited(CSV.schema, CSV.columns, CSV.required, quoted=quoted)
+    assert line_format.parse_block(b"a,x,1\n\nb,,2\r\n").rows() == [("a", 1), ("b", 2)]
+    assert JSON.parse_block(b'{"user": "a"}\n\n{"user": "b", "time": 3}\n')["user"].to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize("lines", [b"a,x\n", b"a,x,1,2\n", b"a\nb,x,1,2\n", b"a,x\nb,x,1,2\n", b",,\n"])
+def test_lines_of_another_number_of_values_are_not_sound(tmp_path: Path, lines: bytes) -> None:
+    """Not even where what one has too many another has too few."""
+    path = write(tmp_path, b"user,text,time\nfirst,x,0\n" + lines + b"last,x,9", name="a.csv")
+    rows, bad = read(path, CSV, skip=1)
+    assert rows == [("first", 0), ("last", 9)]
+    assert bad.total == len(lines.splitlines())
+
+
 lines = st.lists(
     st.one_of(
         st.builds(
@@ -135,6 +154,84 @@ def test_the_size_of_blocks_does_not_matter(
         patch.setattr(blocks, "MAX_LINE_BYTES", 80)
         n_long = sum(len(line.encode()) >= 80 for line in some)
         assert read(path)[1].total == whole[1].total + n_long
+
+
+fields = st.sampled_from(
+    ["x", "", " ", '""', '"a""b"', '"p,q"', '"two\nlines"', 'in"side', '"a"b', "5", "-7", "1e3", "é"]
+)
+rows_of_fields = st.lists(st.lists(fields, min_size=2, max_size=4).map(",".join), max_size=12)
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows_of_fields, st.sampled_from(["\n", "\r\n"]))
+def test_the_fast_and_the_slow_way_agree(
+    tmp_path_factory: pytest.TempPathFactory, some: list[str], ending: str
+) -> None:
+    """But for an empty text between quotes, which is nothing to the slow way."""
+    path = tmp_path_factory.mktemp("ways") / "a.csv"
+    path.write_bytes(ending.join(["user,text,time", *some, "u,last,1", ""]).encode())
+    texts = Delimited(pl.Schema(dict.fromkeys(CSV.columns, pl.String())), CSV.columns, required=("user",))
+    for line_format in (CSV, texts):
+        rows, bad = read(path, line_format, skip=1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lines_module, "_try_all", lambda *_: None)
+            slow_rows, slow_bad = read(path, line_format, skip=1)
+        assert [tuple(value or None for value in row) for row in rows] == slow_rows
+        assert bad == slow_bad
+
+
+records = st.lists(
+    st.sampled_from(["", "\r", "{n},x,1", '{n},"a\n\n""b""",2', '"{n}","\r\n",3\r', "{n},too few", ",no user,4"]),
+    max_size=80,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(records, st.integers(20, 400), st.booleans())
+def test_each_row_knows_its_line(
+    tmp_path_factory: pytest.TempPathFactory, some: list[str], size: int, ends_open: bool
+) -> None:
+    """Through blank lines, quoted line breaks, faulty records and any size of blocks."""
+    path = tmp_path_factory.mktemp("places") / "a.csv"
+    expected, line, text = {}, 2, "user,text,time\n"
+    for n, record in enumerate([*some, "{n},last,5"]):
+        if record.startswith(("{n},x", '{n},"', '"{n}"', "{n},last")):
+            expected[str(n)] = f"{path}:{line}"
+        text += record.replace("{n}", str(n)) + "\n"
+        line = text.count("\n") + 1
+    path.write_bytes(text.removesuffix("\n" * ends_open).encode())
+    bad = BadLines(100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_BYTES", size)
+        found = {}
+        for table in read_lines(path, CSV, bad, of="events", skip=1):
+            assert len(bad.examples.places) == table.height
+            found |= dict(zip(table["user"], map(bad.examples.where, bad.examples.places), strict=True))
+    assert found == expected
+
+
+def test_rows_whose_lines_are_not_known_have_their_file(tmp_path: Path) -> None:
+    """The parser passes over a line of spaces, which is no blank one to us."""
+    path = write(tmp_path, '{"user": "a"}', "  ", '{"user": "b"}')
+    bad = BadLines(0)
+    (table,) = read_lines(path, JSON, bad, of="events")
+    assert table["user"].to_list() == ["a", "b"]
+    assert [bad.examples.where(place) for place in bad.examples.places] == [str(path)] * 2
+
+
+def test_the_first_example_is_the_one_that_stands_first() -> None:
+    examples = BadLines(0).examples
+    assert examples.of("events") == {}
+    examples.locate(Path("a.csv"), pl.Series([7, 8, None]))
+    of_a = examples.places
+    examples.locate(Path("b.csv"), pl.Series([2]))
+    examples.add("events", "late", examples.places[0], "third")
+    examples.add("events", "late", of_a[1], "second")
+    examples.add("events", "late", of_a[0], "first")
+    examples.add("items", "late", None, "nowhere")
+    assert examples.where(of_a[2]) == "a.csv"
+    assert examples.of("events") == {"late": "a.csv:7: first"}
+    assert examples.of("items") == {"late": "nowhere"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from bluerec.data.sources import Source, open_source
-from bluerec.data.sources.lines import BadLines
+from bluerec.data.sources.findings import BadLines
 from bluerec.data.sources.source import EVENTS_SCHEMA, RAW_ITEMS_SCHEMA
 from bluerec.errors import ConfigError, DataError
 

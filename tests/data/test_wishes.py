@@ -1,8 +1,10 @@
 """What people do not want is read as such, in their wordings; titles and turns of speech are not taken for it."""
 
+import re
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bluerec.data.sentences import split_sentences
@@ -126,6 +128,24 @@ def test_reading_never_fails_and_loses_no_word(text: str) -> None:
         content = "".join(wish.content.lower().split())
         assert content.rstrip(".!").rstrip(",:?") in "".join(sentence.lower().split())
     assert "".join(" ".join(split_sentences(text)).split()) == "".join(text.split())
+
+
+_TURNS = st.lists(
+    st.sampled_from(
+        ["chess", "Golf", "but", "though", "not", "Not", "no", "never", "playing", "show", "without", "rather than",
+         "instead of", "more", "like", "is not for me", "bores me", "please", "less", "than", "only", ",", ";", "."]
+    ),
+    max_size=40,
+)  # fmt: skip
+
+
+@example("Likes chess but not playing, without golf.")
+@example("Chess, without playing, without playing, without playing, without playing.")
+@given(_TURNS.map(lambda words: re.sub(r" (?=[,;.])", "", " ".join(words))))
+def test_what_was_cut_off_is_not_cut_again(text: str) -> None:
+    sentences = split_sentences(text)
+    assert [split_sentences(sentence) for sentence in sentences] == [[sentence] for sentence in sentences]
+    assert split_sentences("\n".join(sentences)) == sentences
 
 
 def test_scores_are_the_best_wanted_less_half_of_the_worst() -> None:

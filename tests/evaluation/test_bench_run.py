@@ -42,6 +42,17 @@ def test_every_system_has_a_row_in_every_pool(data: Path, tmp_path: Path) -> Non
     assert {row["n_tests"] for row in results["paired"]} == {len(SYSTEMS) - 1}
 
 
+def test_pools_that_reach_the_catalogue_are_left_out_as_in_evaluate(data: Path, tmp_path: Path) -> None:
+    results, _ = run_bench(data, tmp_path, pools=["10", "100", "500"], masks=["masked", "unmasked"])
+    assert [arena["pools"] for arena in results["arenas"]] == [["10", "full"]] * 2
+    assert {row["pool"] for row in results["rows"]} == {"10", "full"}
+    told = [note for note in results["notes"] if "reach the whole catalogue (60 items)" in note]
+    assert [note.partition(": ")[0] for note in told] == [
+        f"toy, leave-one-out, {mask}" for mask in ("masked", "unmasked")
+    ]
+    assert "reach the whole catalogue" in render_markdown(results)
+
+
 def test_the_ranks_of_a_cell_are_those_of_the_ranker(data: Path, tmp_path: Path) -> None:
     run_bench(data, tmp_path)
     (path,) = tmp_path.glob("cells/*/popularity-*.ranks.parquet")

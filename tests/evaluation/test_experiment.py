@@ -23,6 +23,8 @@ from bluerec.evaluation.lineup import (
 )
 from bluerec.evaluation.metrics import METRIC_NAMES
 from bluerec.evaluation.profile_sets import ProfileSet
+from bluerec.evaluation.protocol import rank_targets
+from bluerec.evaluation.rankers import RandomRanker
 from bluerec.evaluation.results import Results
 from bluerec.profiling.embedders import HashingEmbedder, embed_items
 
@@ -133,10 +135,30 @@ def test_nobody_to_evaluate_is_an_error() -> None:
         select_examples(TABLE, plan, make_sets(train))
 
 
-def test_a_pool_larger_than_the_catalogue_is_told() -> None:
-    results, ranking = evaluate(TABLE, EvaluationPlan(pools=("100", "full"), rankers=("random",)))
-    assert any(note.startswith("Pool 100: the catalogue has fewer negatives") for note in results.notes)
-    np.testing.assert_array_equal(ranking.ranks[:, 0], ranking.ranks[:, 1])
+def test_pools_that_reach_the_catalogue_are_it_and_told_once() -> None:
+    results, ranking = evaluate(TABLE, EvaluationPlan(pools=("20", "100", "500", "full"), rankers=("random",)))
+    assert ranking.pools == ("20", "full")
+    assert {row.pool for row in results.rows} == {"20", "full"}
+    (note,) = [note for note in results.notes if "Pool" in note]
+    assert note.startswith("Pools 100, 500 reach the whole catalogue (60 items)")
+    whole = rank_targets(ranking.table, [RandomRanker()], ("100", "full"))  # as they were
+    np.testing.assert_array_equal(whole.ranks[0, 0], whole.ranks[0, 1])
+    np.testing.assert_array_equal(whole.ranks[0, 0], ranking.ranks[0, 1])
+
+
+def test_the_full_catalogue_stands_for_a_pool_that_reaches_it_where_it_was_not_asked_for() -> None:
+    results, _ = evaluate(TABLE, EvaluationPlan(pools=("500",), rankers=("random",)))
+    assert {row.pool for row in results.rows} == {"full"}
+    assert any(note.startswith("Pool 500 reaches the whole catalogue") for note in results.notes)
+
+
+def test_a_pool_that_some_cannot_fill_is_told() -> None:
+    for mask_seen, size in ((True, "57"), (False, "58")):
+        plan = EvaluationPlan(pools=(size, "full"), rankers=("random",), mask_seen=mask_seen)
+        results, ranking = evaluate(TABLE, plan)
+        assert ranking.pools == (size, "full")
+        told = any(note.startswith(f"Pool {size}: the catalogue has fewer negatives for") for note in results.notes)
+        assert told == mask_seen
 
 
 def test_texts_need_vectors() -> None:

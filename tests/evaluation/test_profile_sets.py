@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from small_worlds import make_examples, make_profiles
 
-from bluerec.data.histories import ExampleTable
+from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.profiles import save_profiles
+from bluerec.data.toy import build_world
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.profile_sets import (
     DEFAULT_FUSION_WEIGHT,
@@ -72,6 +73,20 @@ def test_profiles_that_do_not_belong_are_refused(fault, message: str, tmp_path: 
         load_profile_sets([path], TABLE)
     assert "\n" not in str(caught.value)
     assert "write" in str(caught.value)
+
+
+def test_the_command_that_an_error_names_writes_what_is_wanted(tmp_path: Path) -> None:
+    """Followed to the letter, it must not end in the same error."""
+    dataset = build_world(n_users=60, n_items=50, seed=1).dataset
+    later = split_examples(dataset, "global-time")
+    path = save(make_profiles(split_examples(dataset)), tmp_path / "profiles.parquet")
+    for split, options in (("test", " --protocol global-time"), ("all", " --protocol global-time --split all")):
+        with pytest.raises(DataError, match=rf"run: bluerec write DIR{options} --out PATH$"):
+            load_profile_sets([path], later, split=split)
+    foreign = make_profiles(TABLE).with_columns(example_id=pl.lit("x") + pl.col("example_id"))
+    save(foreign, tmp_path / "foreign.parquet")
+    with pytest.raises(DataError, match=r"run: bluerec write DIR --out PATH$"):
+        load_profile_sets([str(tmp_path / "foreign.parquet")], TABLE)
 
 
 def test_nobody_keeps_their_own_profile_and_none_is_lost() -> None:

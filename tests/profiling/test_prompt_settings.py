@@ -7,10 +7,13 @@ import pytest
 from bluerec.config import ProfilerConfig
 from bluerec.errors import BluerecError, ModelError
 from bluerec.profiling.prompt_settings import (
+    PROMPT_SETTINGS,
     PROMPT_SETTINGS_FILE,
     load_prompt_settings,
+    load_trained_on,
     load_writing_config,
     save_prompt_settings,
+    save_trained_on,
 )
 
 TRAINED = ProfilerConfig(template="open", max_events=3, max_prompt_tokens=99, max_new_tokens=17)
@@ -55,6 +58,19 @@ def test_without_an_adapter_or_its_settings_the_defaults_stand(adapter: Path) ->
     assert load_writing_config(None, (), model=None, adapter="none").profiler == ProfilerConfig()
     (adapter / PROMPT_SETTINGS_FILE).unlink()
     assert load_prompt_settings(str(adapter)) == {}
+
+
+def test_what_an_adapter_was_trained_on_is_no_setting(adapter: Path) -> None:
+    assert load_trained_on(str(adapter)) is None
+    save_trained_on("garden tools", adapter)
+    assert load_trained_on(str(adapter)) == "garden tools"
+    assert set(load_prompt_settings(str(adapter))) == set(PROMPT_SETTINGS)
+    assert load_trained_on("none") is None
+
+
+def test_the_shipped_adapter_says_what_it_was_trained_on_and_how_it_is_asked() -> None:
+    assert "video games" in (load_trained_on("shipped") or "")
+    assert set(load_prompt_settings("shipped")) == set(PROMPT_SETTINGS)
 
 
 @pytest.mark.parametrize("text", ['{"model": "another"}', "[]", "{"])

@@ -14,6 +14,7 @@ from bluerec.data.instructions import is_instruction
 from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError
 from bluerec.profiling.prompts import TEMPLATES, close_profile, encode_prompt, join_profile, render_prompt
+from bluerec.sections import TEMPLATE_NAMES
 from bluerec.types import Event, History, Interaction, Item
 
 ATTACKS = (
@@ -65,6 +66,7 @@ def test_the_oldest_events_are_dropped_first() -> None:
     fixed = count_words(" ".join(vars_of(TEMPLATES["interests"])))
     tight = render_prompt(history, ProfilerConfig(max_prompt_tokens=fixed + 2 * 3), count_words)
     assert (tight.n_events, tight.n_omitted) == (3, 27)  # "- titleN" has two words
+    assert (prompt.n_cut, tight.n_cut) == (0, 12 - 3)  # of the twelve that were asked for
     assert "- title29" in tight.messages[1]["content"]
 
 
@@ -81,6 +83,7 @@ def test_one_event_beyond_the_budget_is_cut_not_lost() -> None:
 
 
 def test_unknown_templates_name_the_known() -> None:
+    assert tuple(TEMPLATES) == TEMPLATE_NAMES
     with pytest.raises(ConfigError, match="interests"):
         render_prompt(make_history(["a"]), ProfilerConfig(template="nope"), count_words)
 
@@ -158,9 +161,8 @@ def test_without_reviews_nothing_is_taken_out(titles: list[str]) -> None:
     lines = prompt.messages[1]["content"].splitlines()[1:-2]
     assert "[removed]" not in "".join(lines) or "[removed]" in "".join(titles)
     printable = [" ".join("".join(c if c.isprintable() else " " for c in title).split()) for title in titles]
-    assert all(
-        title in line or len(title) > 80 for title, line in zip(printable, lines, strict=True) if "<" not in title
-    )
+    named = [title for title in printable if title] or printable
+    assert all(title in line or len(title) > 80 for title, line in zip(named, lines, strict=True) if "<" not in title)
 
 
 def test_prompts_of_titles_alone_are_the_same_bytes_as_ever(real_data: Path) -> None:
@@ -171,6 +173,54 @@ def test_prompts_of_titles_alone_are_the_same_bytes_as_ever(real_data: Path) -> 
         prompt = render_prompt(example.history, ProfilerConfig(), count_words)
         digest.update(prompt.messages[1]["content"].encode() + b"\0")
     assert digest.hexdigest() == "78e213dd6fd2de9b21bf352c64cd157f"
+
+
+@pytest.mark.parametrize(
+    ("name", "n_titled", "expected"),
+    [("multicat", 338, "917030ca6a7ad07d66ab6c6904a3702d"), ("beauty", 1989, "680dc03672cf33193e8feb08bfb80203")],
+)
+def test_what_becomes_of_untitled_items_changes_no_byte_where_there_are_none(
+    name: str, n_titled: int, expected: str, real_data: Path
+) -> None:
+    """Digests of the prompts from before untitled items were left out, of histories in which every item has a title."""
+    table = split_examples(load_dataset(real_data / name)).select("all", max_users=2_000)
+    digest, n = hashlib.blake2b(digest_size=16), 0
+    for example in table.examples(last=ProfilerConfig().max_events):
+        prompt = render_prompt(example.history, ProfilerConfig(), count_words)
+        content = prompt.messages[1]["content"]
+        if all(event.item.title for event in example.history.events):
+            digest.update(content.encode() + b"\0")
+            n += 1
+        assert "untitled item" not in content
+    assert (n, digest.hexdigest()) == (n_titled, expected)
+
+
+def list_items(*items: Item, review: str | None = None) -> list[str]:
+    """The lines of a prompt about these items, without the marks of a list."""
+    events = [Event(Interaction("u", str(row), row, 5.0, review), item) for row, item in enumerate(items)]
+    prompt = render_prompt(History("u", tuple(events), len(events)), ProfilerConfig(), count_words)
+    lines = prompt.messages[1]["content"].splitlines()[1:-2]
+    assert (prompt.n_events, prompt.n_omitted) == (len(lines), len(items) - len(lines))
+    return [line.removeprefix("- ") for line in lines]
+
+
+def test_an_untitled_item_is_shown_by_its_brand_or_category_or_left_out() -> None:
+    titled = Item("1", "Doom", categories=("Games",), brand="id")
+    branded = Item("2", " \n", categories=("Tools", "Saws"), brand="Acme")
+    of_a_kind = Item("3", "", categories=("Tools", "Saws"))
+    unknown = Item("4", "\u200b", brand=" ", categories=("",))
+    assert list_items(titled, branded, of_a_kind, unknown) == [
+        "Doom (Games), rated 5", "Acme (Tools, Saws), rated 5", "Saws (Tools, Saws), rated 5",
+    ]  # fmt: skip
+    assert list_items(unknown, of_a_kind, review="sharp") == ["Saws (Tools, Saws), rated 5: sharp"]
+    assert list_items(unknown, unknown) == ["untitled item, rated 5"] * 2  # nothing is known that would be better
+
+
+@pytest.mark.parametrize("attack", [ATTACKS[0], f"System: {ATTACKS[0]}"])
+def test_what_names_an_untitled_item_is_withheld_like_a_title(attack: str) -> None:
+    assert list_items(Item("1", "Doom"), Item("2", "", brand=attack)) == ["Doom, rated 5"]
+    assert list_items(Item("1", "Doom"), Item("2", "", categories=(attack,))) == ["Doom, rated 5"]
+    assert list_items(Item("2", "", categories=(attack, "Saws"))) == ["Saws (Saws), rated 5"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bluerec.config import ProfilerConfig
 from bluerec.data.histories import split_examples
 from bluerec.data.profiles import load_profiles
 from bluerec.data.toy import build_world
-from bluerec.errors import ConfigError, DataError
+from bluerec.errors import ConfigError, DataError, ModelError
 from bluerec.profiling.fakes import EchoWriter
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.prompts import render_prompt
@@ -114,6 +114,72 @@ def test_other_settings_do_not_mix(table, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="max_events differ"):
         write_profiles(table, EchoWriter(), ProfilerConfig(max_events=3), count_words, out)
     assert write_profiles(table, EchoWriter(), ProfilerConfig(), count_words, out).height == len(table)
+
+
+class Failing(EchoWriter):
+    def write(self, prompts):
+        raise ModelError("not there")
+
+
+def test_a_first_part_that_fails_leaves_nothing_behind(table, tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        write_profiles(table, Failing(), ProfilerConfig(), count_words, tmp_path / "p.parquet")
+    with pytest.raises(ConfigError, match="max_prompt_tokens=3"):
+        write_profiles(table, EchoWriter(), ProfilerConfig(max_prompt_tokens=3), count_words, tmp_path / "p.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_a_finished_part_is_taken_over(table, tmp_path: Path) -> None:
+    """As a kill before the first part leaves it, or an older version that failed."""
+    parts = tmp_path / "p.parquet.parts"
+    parts.mkdir()
+    for content in ('{"template": "nope"}', "{"):
+        (parts / "settings.json").write_text(content)
+        written = write_profiles(table, EchoWriter(), ProfilerConfig(), count_words, tmp_path / "p.parquet")
+        assert written.height == len(table)
+        assert not parts.exists()
+        (tmp_path / "p.parquet").unlink()
+        parts.mkdir()
+
+
+def test_who_comes_second_with_other_settings_is_refused_at_its_first_part(table, tmp_path: Path) -> None:
+    out = tmp_path / "p.parquet"
+
+    class Overtaken(EchoWriter):
+        def write(self, prompts):
+            with pytest.raises(KeyboardInterrupt):
+                write_profiles(table, Interrupted(), ProfilerConfig(max_events=3), count_words, out, per_part=10)
+            return super().write(prompts)
+
+    class Interrupted(EchoWriter):
+        n_calls = 0
+
+        def write(self, prompts):
+            self.n_calls += 1
+            if self.n_calls > 1:
+                raise KeyboardInterrupt
+            return super().write(prompts)
+
+    with pytest.raises(ConfigError, match="max_events differ"):
+        write_profiles(table, Overtaken(), ProfilerConfig(), count_words, out, per_part=10)
+
+
+def test_how_many_prompts_the_budget_cut_is_told_once(table, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def write(name: str, budget: int) -> pl.DataFrame:
+        config = ProfilerConfig(max_events=4, max_prompt_tokens=budget)
+        return write_profiles(
+            table, EchoWriter(), config, count_words, tmp_path / name, per_part=10, announce=told.append
+        )
+
+    asked = write("whole.parquet", 10_000)["n_events"]
+    assert not told
+    n_cut = (write("cut.parquet", 90)["n_events"] < asked).sum()
+    assert 0 < n_cut < len(table)
+    (line,) = told
+    assert line.startswith(f"{n_cut} of {len(table)} prompts have fewer events than profiler.max_events=4 asks for")
+    assert "profiler.max_prompt_tokens=90" in line
 
 
 def test_a_writer_that_loses_texts_is_refused(table, tmp_path: Path) -> None:

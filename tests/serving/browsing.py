@@ -101,6 +101,7 @@ def fill_store(folder: Path) -> None:
             store.save_written(f"hostile-{number}", "\n".join(part), part[0])
         for user_id in store.user_ids("u", 3):
             store.save_written(user_id, store.profile(user_id).text + " Also likes chess.", "small+tuned")
+        store.add_interactions("bare", [{"item_id": "i0001", "timestamp": 1_700_000_000}])  # nothing is written yet
 
 
 def open_page(site: Site, browser: Browser, token: str | None = None, **options: Any) -> Visit:
@@ -156,5 +157,6 @@ def pages_of(site: Site, user: str) -> list[str]:
         site.user(user),
         site.user(user) + "/versions/1/2",
         site.user(user) + "/delete",
+        site.user("bare"),
         site.user("nobody"),
     ]

@@ -3,15 +3,19 @@
 import json
 import time
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic_core.core_schema import ErrorType
 
 from bluerec.errors import ModelError, StoreError, UnavailableError
 from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope, hash_token
 from bluerec.serving.limits import CONTENT_SECURITY_POLICY, Limits, RateLimiter
+from bluerec.serving.messages import WORDS, describe_fault
 from bluerec.serving.routes import render_context
+from bluerec.serving.schemas import Strict
 from bluerec.types import LAST_SECOND
 from serving.conftest import Served, headers_of
 from serving.memory_store import MemoryRecommender, build_memory_store
@@ -126,24 +130,74 @@ def test_bad_values_are_refused_without_an_echo(served: Served) -> None:
     assert served.client.put("/users/u0001/profile", content=b"{", headers=served.admin).status_code == 422
 
 
-def test_a_bad_value_is_named_by_its_place(served: Served) -> None:
-    long = {"interactions": [{"item_id": "i0001", "timestamp": -1}]}
-    for method, path, body, where in [
-        ("PUT", "/users/u0001/profile", {"text": "x", "CANARY": 1}, "body: extra_forbidden"),
-        ("PUT", "/users/u0001/profile", {}, "body.text: missing"),
-        ("POST", "/users/u0001/interactions", long, "body.interactions.timestamp: greater_than_equal"),
-        ("GET", "/users?limit=0", None, "query.limit: greater_than_equal"),
-        ("GET", "/users/u0001/recommendations?k=x", None, "query.k: int_parsing"),
+def test_a_bad_value_is_named_by_its_place_and_with_its_limit(served: Served) -> None:
+    def with_event(**fields: object) -> dict[str, object]:
+        return {"interactions": [{"item_id": "i0001", "timestamp": 1, **fields}]}
+
+    long = {"interactions": [EVENT["interactions"][0]] * 10_001}
+    for method, path, body, said in [
+        ("PUT", "/users/u0001/profile", {"text": "x", "CANARY": 1}, "body: has a field that is not known"),
+        ("PUT", "/users/u0001/profile", {}, "body.text: is missing"),
+        ("PUT", "/users/u0001/profile", {"text": 7}, "body.text: must be a text"),
+        ("PUT", "/users/u0001/profile", {"text": ""}, "body.text: must have 1 or more characters"),
+        ("PUT", "/users/u0001/profile", {"text": " \n"}, "body.text: must have a character that shows"),
+        ("PUT", "/users/u0001/profile", {"text": "CANARY" * 5_000}, "body.text: must have at most 20,000 characters"),
+        ("PUT", "/users/u0001/profile", ["CANARY"], f"body: {AN_OBJECT}"),
+        ("POST", "/users/u0001/interactions", with_event(timestamp=-1), "timestamp: must be at least 0"),
+        ("POST", "/users/u0001/interactions", with_event(timestamp="CANARY"), "timestamp: must be a whole number"),
+        ("POST", "/users/u0001/interactions", with_event(timestamp=10**18), f"timestamp: {IN_SECONDS}"),
+        ("POST", "/users/u0001/interactions", with_event(rating=2e6), "rating: must be at most 1,000,000"),
+        ("POST", "/users/u0001/interactions", with_event(rating="CANARY"), "rating: must be a number"),
+        ("POST", "/users/u0001/interactions", {"interactions": "CANARY"}, "body.interactions: must be a list"),
+        ("POST", "/users/u0001/interactions", {"interactions": ["CANARY"]}, "interactions: must be a JSON object"),
+        ("POST", "/users/u0001/interactions", {"interactions": []}, "interactions: must have 1 or more entries"),
+        ("POST", "/users/u0001/interactions", long, "interactions: must have at most 10,000 entries"),
+        ("GET", "/users?limit=0", None, "query.limit: must be at least 1"),
+        ("GET", "/users/u0001/recommendations?k=101", None, "query.k: must be at most 100"),
+        ("GET", "/users/u0001/recommendations?k=CANARY", None, "query.k: must be a whole number"),
+        ("GET", "/users/u0001/recommendations?max_price=nan", None, "query.max_price: must be a finite number"),
+        ("GET", "/users/u0001/recommendations?unseen=CANARY", None, "query.unseen: must be true or false"),
     ]:
-        assert call(served, method, path, body).json()["error"]["message"] == f"{where}; see /openapi.json"
+        answer = call(served, method, path, body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid")
+        assert answer.json()["error"]["message"].endswith(f"{said}; see /openapi.json"), (said, answer.text)
+        assert "CANARY" not in answer.text
     served.client.get(f"/studio/sign-in?token={served.token}")
     own = {"Sec-Fetch-Site": "same-origin"}
-    for path, form, where in [
-        ("users/u0001/revert", {"version": "0"}, "body.version: greater_than_equal"),
-        ("users/u0001/steer", {"text": "x", "drop": "CANARY"}, "body.drop: int_parsing"),
+    for path, form, said in [
+        ("users/u0001/revert", {"version": "0"}, "body.version: must be at least 1"),
+        ("users/u0001/steer", {"text": "x", "drop": "CANARY"}, "body.drop: must be a whole number"),
     ]:
         answer = served.client.post(f"/studio/{path}", data=form, headers=own)
-        assert answer.json()["error"]["message"] == f"{where}; see /openapi.json"
+        assert answer.json()["error"]["message"] == f"{said}; see /openapi.json"
+
+
+AN_OBJECT = "must be a JSON object, sent with the header Content-Type: application/json"
+IN_SECONDS = "must be in Unix seconds, this is beyond the year 9999"
+
+
+def test_a_body_that_is_no_json_is_told_how_to_be_sent(served: Served) -> None:
+    body = b'{"text": "CANARY"}'
+    for content, headers, said in (
+        (body, {}, AN_OBJECT),
+        (body, {"Content-Type": "text/plain"}, AN_OBJECT),
+        (body[:-1], {"Content-Type": "application/json"}, "is not JSON"),
+    ):
+        answer = served.client.put("/users/u0001/profile", content=content, headers=served.admin | headers)
+        assert answer.json()["error"]["message"] == f"body: {said}; see /openapi.json"
+
+
+def test_every_fault_that_a_request_can_have_has_words(served: Served) -> None:
+    """The types of pydantic's errors that the bounds of our fields bring about; what is missing has its type alone."""
+    bounds = json.dumps([list(model.model_json_schema().values()) for model in Strict.__subclasses__()])
+    kinds = {
+        "minimum": "greater_than_equal", "maximum": "less_than_equal", "minLength": "string_too_short",
+        "maxLength": "string_too_long", "minItems": "too_short", "maxItems": "too_long",
+    }  # fmt: skip
+    assert {kinds[bound] for bound in kinds if f'"{bound}"' in bounds} <= set(WORDS)
+    known = set(get_args(ErrorType)) | {"empty_text", "not_unicode", "not_in_seconds"}
+    assert set(WORDS) <= known, "pydantic names an error otherwise"
+    assert describe_fault("body.text", "uuid_parsing", {}) == "uuid_parsing"
 
 
 def test_a_user_with_a_slash_in_the_id_can_be_reached(served: Served) -> None:
@@ -264,7 +318,7 @@ def test_a_time_in_milliseconds_is_refused_and_an_old_one_harms_no_page(served: 
         answer = call(served, "POST", "/users/u0001/interactions", body)
         assert answer.status_code == status, timestamp
         if status == 422:
-            assert "timestamp: not_in_seconds" in answer.json()["error"]["message"]
+            assert f"timestamp: {IN_SECONDS}" in answer.json()["error"]["message"]
     served.store.add_interactions("u0002", [{"item_id": "i0007", "timestamp": 1_700_000_000_000}])
     served.client.get(f"/studio/sign-in?token={served.token}")
     for user in ("u0001", "u0002"):

@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="playwright is not installed; run: pip 
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Route, expect, sync_playwright
 
 from bluerec.errors import StoreError
 from bluerec.profiling.embedders import HashingEmbedder
@@ -137,7 +137,7 @@ def test_more_and_not_this_are_edits_that_one_sees(visit: Visit, site: Site) -> 
 
 def test_what_is_kept_away_looks_the_same_with_a_script_and_without(site: Site, browser: Browser) -> None:
     title = next(event.item.title for event in site.store.history("u0004") if event.item.title.isascii())
-    draft = f"{title}. Nothing like {title}. No longer interested in horror. Xyzzy."
+    draft = f"{title}. Nothing like {title}. No longer interested in horror. Origami."
     drawn = []
     for has_script in (True, False):
         made = open_page(site, browser, java_script_enabled=has_script)
@@ -241,6 +241,32 @@ def test_a_slow_server_is_told_and_costs_no_text(visit: Visit, site: Site) -> No
     page.clock.run_for(9_000)
     expect(page.locator("#status")).to_have_text("No preview: the server is too slow. Your text is still here.")
     expect(page.locator("#text")).to_have_value("Chess, and nothing else.")
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_server_that_has_just_started_is_asked_again(visit: Visit, site: Site) -> None:
+    page = visit.page
+    page.goto(site.user("u0009"))
+    refusals = [{"error": {"code": "warming", "message": "the embedder is being loaded"}}] * 2
+
+    def answer(route: Route) -> None:
+        if refusals:
+            route.fulfill(status=503, json=refusals.pop())
+        else:
+            route.continue_()
+
+    page.route("**/preview", answer)
+    page.fill("#text", "Chess and other quiet games.")
+    expect(page.locator("#status")).to_have_text("The server has just started and is loading its model…")
+    expect(page.locator("#draft-tag")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("Not saved")
+    assert not refusals
+    refusals += [{"error": {"code": "warming", "message": "the embedder is being loaded"}}] * 50
+    page.fill("#text", "Golf.")
+    expect(page.locator("#status")).to_have_text("The server has just started and is loading its model…")
+    page.fill("#text", "Golf and tennis.")  # what is typed meanwhile takes the place of what waits
+    refusals.clear()
+    expect(page.locator("#sentences .words")).to_have_text(["Golf and tennis."])
     page.unroute_all(behavior="ignoreErrors")
 
 

@@ -1,8 +1,18 @@
 """What the endpoints do about users of whom only a part is kept, and about what the store refuses."""
 
-import pytest
+from pathlib import Path
 
-from serving.conftest import Served
+import pytest
+from fastapi.testclient import TestClient
+from store.stores import EMBEDDER, make_store
+
+from bluerec.errors import StoreError
+from bluerec.serving.api import build_app
+from bluerec.serving.keys import KeyRing, Scope
+from bluerec.serving.routes import find_parameters, router
+from bluerec.store.recommender import Recommender
+from bluerec.store.store import Store
+from serving.conftest import Served, headers_of
 
 
 def test_who_has_a_history_and_no_profile_takes_it_along(served: Served) -> None:
@@ -41,3 +51,78 @@ def test_an_unknown_item_is_refused_by_the_store_at_once(served: Served, monkeyp
     message = "an item_id is not in the catalogue; index it first with: bluerec index"
     assert answer.json() == {"error": {"code": "unknown-item", "message": message}}
     assert (asked, served.store.history("new"), served.store.jobs("new")) == ([], [], [])
+
+
+def test_of_whom_nothing_is_kept_nothing_is_deleted(served: Served) -> None:
+    served.client.get(f"/studio/sign-in?token={served.token}")
+    own, form = {"Sec-Fetch-Site": "same-origin"}, {"confirm": "nobody"}
+    for answer in (
+        served.client.delete("/users/nobody/profile", headers=served.admin),
+        served.client.post("/studio/users/nobody/delete", data=form, headers=own),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown-user")
+    headers_of(served.keys, Scope.USER, "nobody")
+    answer = served.client.delete("/users/nobody/profile", headers=served.admin)
+    assert (answer.status_code, answer.json()["keys_revoked"]) == (200, 1), "a key names its user"
+    served.client.delete("/users/u0001/profile", headers=served.admin)
+    assert served.client.delete("/users/u0001/profile", headers=served.admin).status_code == 404
+
+
+def test_a_deletion_that_failed_is_completed_by_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
+        keys = KeyRing()
+        admin = headers_of(keys, Scope.ADMIN)
+        with TestClient(build_app(store, Recommender(store), keys, hosts=())) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(store._database, "compact", fail_to_compact)
+                answer = client.delete("/users/u0001/profile", headers=admin)
+                assert (answer.status_code, "until it answers 404" in answer.text) == (503, True)
+            with store._database.reading() as reader:
+                assert store._database.is_compaction_due(reader)
+            assert client.delete("/users/u0001/profile", headers=admin).status_code == 404
+            with store._database.reading() as reader:
+                assert not store._database.is_compaction_due(reader)
+            monkeypatch.setattr(store._database, "empty_journal", lambda: False)
+            answer = client.delete("/users/u0001/profile", headers=admin)
+            assert (answer.status_code, answer.json()["journal_emptied"]) == (200, False), "bytes may be left"
+
+
+def fail_to_compact() -> bool:
+    raise StoreError("store.sqlite: the disk is full")
+
+
+def test_a_text_of_somebody_new_is_told_from_one_of_somebody_known(served: Served) -> None:
+    row = {"item_id": "i0001", "timestamp": 1_700_000_000}
+    served.client.post("/users/with-history/interactions", json={"interactions": [row]}, headers=served.admin)
+    for user_id, statuses in (("typo", [201, 200]), ("u0001", [200]), ("with-history", [200])):
+        for version, status in enumerate(statuses, start=len(served.store.versions(user_id)) + 1):
+            answer = served.client.put(f"/users/{user_id}/profile", json={"text": "Chess."}, headers=served.admin)
+            assert (answer.status_code, answer.json()["version"]) == (status, version)
+    described = served.client.get("/openapi.json").json()["paths"]["/users/{user_id}/profile"]["put"]["responses"]
+    assert described["200"]["content"] == described["201"]["content"]
+
+
+def test_a_parameter_that_nobody_knows_is_refused_like_an_unknown_field(served: Served) -> None:
+    listed = "query: has a parameter that is not known; known are k, max_price, domain, category, unseen"
+    for path, said in (
+        ("/users/u0001/recommendations?k=3&CANARY=3", listed),
+        ("/users/u0001/recommendations?K=3", listed),
+        ("/users/u0001/recommendations?user_id=u0002", listed),
+        ("/users?CANARY", "query: has a parameter that is not known; known are prefix, limit"),
+        ("/users/u0001/profile?service=1", "query: has a parameter that is not known; none is known here"),
+    ):
+        answer = served.client.get(path, headers=served.admin)
+        assert answer.status_code == 422
+        assert answer.json() == {"error": {"code": "invalid", "message": f"{said}; see /openapi.json"}}
+        assert served.client.get(path).status_code == 401, "a stranger learns nothing"
+    assert served.client.get("/users/u0001/recommendations?k=3&unseen=no", headers=served.admin).status_code == 200
+    assert served.client.get("/users?prefix=u0001&limit=1", headers=served.admin).json() == ["u0001"]
+
+
+def test_the_parameters_of_every_endpoint_are_found(served: Served) -> None:
+    """FastAPI's own description of an endpoint knows the same names."""
+    paths = served.client.get("/openapi.json").json()["paths"]
+    for route in router.routes:
+        described = paths[route.path][min(route.methods).lower()].get("parameters", [])
+        assert find_parameters(route) == [one["name"] for one in described if one["in"] == "query"]
+    assert sum(bool(find_parameters(route)) for route in router.routes) == 2

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bluerec.data.tables import FIRST_PLAUSIBLE_SECOND
 from bluerec.serving import views
 from bluerec.serving.changes import Piece, diff_words, find_gone, find_moves
 from bluerec.serving.projection import HEIGHT, MARGIN, WIDTH, fit_plane
-from bluerec.serving.timeline import FIRST_TIME, build_timeline, show_day
+from bluerec.serving.timeline import build_timeline, show_day
 from bluerec.serving.views import N_VERSIONS, describe_item, find_training
 from bluerec.types import LAST_SECOND, Event, Interaction, Item
 from serving.conftest import Served
@@ -124,7 +125,7 @@ def test_a_plane_of_almost_nothing(n_items: int) -> None:
 
 def test_the_line_of_time_is_in_proportion_and_stacks_what_came_together() -> None:
     year = 365 * 24 * 3600
-    line = build_timeline(events_at(FIRST_TIME, FIRST_TIME, FIRST_TIME + year, FIRST_TIME + 4 * year))
+    line = build_timeline(events_at(*(FIRST_PLAUSIBLE_SECOND + n_years * year for n_years in (0, 0, 1, 4))))
     x = [dot.x for dot in line.dots]
     assert x[0] == x[1] < x[2] < x[3]
     assert line.dots[1].y < line.dots[0].y
@@ -142,7 +143,7 @@ def test_positions_are_no_times() -> None:
 
 
 def test_a_time_that_no_calendar_has_stays_a_number() -> None:
-    line = build_timeline(events_at(FIRST_TIME, 1_700_000_000_000))
+    line = build_timeline(events_at(FIRST_PLAUSIBLE_SECOND, 1_700_000_000_000))
     assert [dot.label for dot in line.dots] == ["3 Mar 1973: title 0", "title 1"]
     assert len(line.ticks) < 20
     assert list(build_timeline(events_at(LAST_SECOND + 1, LAST_SECOND + 2)).ticks) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.config import EmbedderConfig
+from bluerec.data.profiles import LATEST
 from bluerec.data.toy import World, build_world
 from bluerec.profiling.embedders import HashingEmbedder
 from bluerec.store.building import build_store
@@ -19,7 +20,7 @@ def make_world(n_users: int = 20, n_items: int = 120) -> World:
 
 
 def make_profiles(world: World, users: Sequence[str]) -> pl.DataFrame:
-    rows = [(user, world.oracle_profile(user), "oracle", 1) for user in users]
+    rows = [(user, world.oracle_profile(user), "oracle", LATEST) for user in users]
     return pl.DataFrame(rows, schema=["user_id", "text", "writer", "cutoff"], orient="row")
 
 

@@ -101,6 +101,37 @@ def test_a_rebuild_without_an_item_of_a_history_is_refused(tmp_path: Path) -> No
     assert read_everything(folder) == before
 
 
+def change_first(store: Store, user: str, change: str) -> None:
+    """Something of the first item in a history is another than was written."""
+    taken = store.history(user)[0].interaction.item_id
+    with store.writing() as writer:
+        where = "item_row = (SELECT item_row FROM items WHERE item_id = ?)"
+        assert writer.execute(f"UPDATE {change} WHERE {where}", (taken,)).rowcount
+
+
+def test_a_rebuild_takes_over_no_damaged_history(tmp_path: Path) -> None:
+    """Packed anew with a checksum that fits, what was damaged would count as whole."""
+    folder = make_store(tmp_path / "store")
+    with Store.open(folder, embedder=EMBEDDER) as store:
+        change_first(store, "u0001", "interactions SET rating = 7.5")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"damaged \(interactions: .* its checksum, user 'u0001'"):
+            rebuild_store(folder, make_world().dataset, EMBEDDER, CONFIG)
+    with Store.open(folder, embedder=EMBEDDER) as store, pytest.raises(StoreError, match="damaged"):
+        store.history("u0001")
+
+
+def test_a_rebuild_mends_a_damaged_catalogue(tmp_path: Path) -> None:
+    folder = make_store(tmp_path / "store")
+    with Store.open(folder, embedder=EMBEDDER) as store:
+        before = store.export_user("u0001")
+    with Store.open(folder, embedder=EMBEDDER) as store:
+        change_first(store, "u0001", "items SET title = 'Other'")
+    rebuild_store(folder, make_world().dataset, EMBEDDER, CONFIG)
+    with Store.open(folder, embedder=EMBEDDER) as store:
+        assert store.export_user("u0001") == before
+
+
 def dataset_events(dataset):
     import numpy as np
     import polars as pl

@@ -1,23 +1,28 @@
 """A refresh writes for whoever has a new history and for nobody else; a person's sentences outlive every one."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bluerec.data.histories import split_examples
+from bluerec.data.profiles import LATEST
 from bluerec.errors import DataError, ModelError, StoreError, UnavailableError
+from bluerec.store.building import build_store
 from bluerec.store.records import StoredVersion
 from bluerec.store.refreshing import refresh_store
 from bluerec.store.sentences import join_sentences, merge_offer, split_sentences
 from bluerec.store.store import Store
 from bluerec.store.transactions import merge_written
-from bluerec.types import LAST_SECOND, Event
-from store.stores import EMBEDDER, make_store
+from bluerec.types import FIRST_SECOND, LAST_SECOND, Event
+from store.stores import CONFIG, EMBEDDER, make_profiles, make_store, make_world
 
 Asked = Sequence[tuple[str, Sequence[Event]]]
 
@@ -303,18 +308,74 @@ def test_who_failed_before_does_not_count_for_the_stop(store: Store) -> None:
         refresh_store(store, Picky(refused=users), new_events(*users[3:], timestamp=2**33 + 1))
 
 
+def damage(store: Store, table: str, user: str) -> None:
+    """A row of a user whose checksum is another."""
+    with store.writing() as writer:
+        damaged = f"UPDATE {table} SET checksum = checksum + 1 WHERE user_row = (SELECT user_row FROM users "
+        writer.execute(f"{damaged} WHERE user_id = ?)", (user,))
+
+
+@pytest.mark.parametrize("table", ["interactions", "versions"])
+def test_however_many_are_damaged_the_others_are_written_for(store: Store, table: str) -> None:
+    users = [f"u{n:04d}" for n in range(7)]
+    for user in users[:6]:
+        damage(store, table, user)
+    writer = Writer()
+    for _ in range(2):
+        done = refresh_store(store, writer, new_events(*users))
+        assert sorted(done.failed) == users[:6]
+        assert re.search(f"damaged .{table}: .* checksum.*bluerec index", done.failed["u0000"])
+        assert [(job.state, job.error) for job in store.jobs("u0000")] == [("failed", "DamagedError")]
+    assert store.profile("u0006").writer == "counter"
+    assert list(store.stale_users()) == users[:6]
+
+
+def test_damaged_users_do_not_hide_a_wrong_writer(store: Store) -> None:
+    users = [f"u{n:04d}" for n in range(8)]
+    for user in users[:3]:
+        damage(store, "interactions", user)
+    with pytest.raises(ModelError, match="none of the first 5"):
+        refresh_store(store, Picky(refused=users), new_events(*users))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("timestamp", ["2020-01-01", "7"]),
+        ("timestamp", [date(2020, 1, 1), date(2020, 1, 2)]),
+        ("timestamp", [7.0, float("nan")]),
+        ("timestamp", [[7], [8]]),
+        ("rating", ["five", "5"]),
+        ("user_id", [["u0001"], []]),
+    ],
+)
+def test_a_column_of_another_kind_is_named(store: Store, name: str, values: list[object]) -> None:
+    table = new_events("u0001", "u0002").with_columns(pl.Series(name, values))
+    with pytest.raises(DataError, match=rf"^new interactions: column {name} .*; run: bluerec prepare$"):
+        refresh_store(store, Writer(), table)
+    assert list(store.stale_users()) == []
+
+
+def test_numbers_may_come_as_texts(store: Store) -> None:
+    table = new_events("u0001").with_columns(pl.col("timestamp").cast(pl.String), rating=pl.lit("4.5"))
+    assert refresh_store(store, Writer(), table).n_events_added == 1
+    assert store.history("u0001")[-1].interaction.rating == 4.5
+
+
 def test_times_that_are_not_in_seconds_are_refused_before_anything_is_added(store: Store) -> None:
     before = read_all(store)
-    table = pl.concat([new_events("u0001"), new_events("u0002", timestamp=1_700_000_000_000)])
-    with pytest.raises(DataError, match=r"1 timestamps .* seconds"):
-        refresh_store(store, Writer(), table)
+    for wrong in (1_700_000_000_000, FIRST_SECOND - 1):
+        table = pl.concat([new_events("u0001"), new_events("u0002", timestamp=wrong)])
+        with pytest.raises(DataError, match=r"1 timestamps .* seconds"):
+            refresh_store(store, Writer(), table)
     with pytest.raises(DataError, match="seconds"):
         store.add_interactions("u0001", [{"item_id": "i0005", "timestamp": LAST_SECOND + 1}])
     assert read_all(store) == before
     assert refresh_store(store, Writer(), new_events("u0001", timestamp=LAST_SECOND)).n_events_added == 1
 
 
-def test_the_last_second_is_the_end_of_the_calendar() -> None:
+def test_the_first_and_the_last_second_are_the_ends_of_the_calendar() -> None:
+    assert datetime(1, 1, 1, tzinfo=UTC).timestamp() == FIRST_SECOND
     assert datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() == LAST_SECOND
 
 
@@ -350,3 +411,17 @@ def test_no_offer_removes_changes_or_reorders_a_locked_sentence(current, offered
     mine = set(locked)
     assert [sentence for sentence in kept if sentence in mine] == [sentence for sentence in current if sentence in mine]
     assert split_sentences(join_sentences(kept)) == kept
+
+
+def test_a_profile_that_saw_a_part_of_the_history_is_written_anew(tmp_path: Path) -> None:
+    world = make_world()
+    users = sorted(world.tastes)[:3]
+    table = split_examples(world.dataset).select("all")
+    cutoff_of = dict(zip(table.user_ids, table.cutoffs.tolist(), strict=True))
+    profiles = make_profiles(world, users).with_columns(
+        cutoff=pl.Series([cutoff_of[users[0]], LATEST, LATEST - 1])  # the first lacks the last event
+    )
+    folder = build_store(tmp_path / "store", world.dataset, EMBEDDER, CONFIG, users=users, profiles=profiles)
+    with Store.open(folder, embedder=EMBEDDER) as store:
+        assert len(store.history(users[0])) == int(np.diff(world.dataset.user_offsets)[0])
+        assert list(store.stale_users()) == [users[0]]

@@ -9,18 +9,26 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from bluerec.types import CountDone
+
 _results = Console(highlight=False)
 _messages = Console(stderr=True, highlight=False)
 _state = {"verbose": False}
+# Wider than any table: what is read by a program or kept is not cut into lines.
+_WIDTH_OF_FILES = 100_000
+_LEAST_OF_TEXTS = 20
 
 
 def set_verbose(verbose: bool) -> None:
@@ -60,20 +68,42 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, object]], *, title: str | None = None) -> None:
-    """Rows with the same keys as a table on stdout; numbers right-aligned, no markup is interpreted."""
+    """Rows with the same keys as a table on stdout; numbers right-aligned, no markup is interpreted.
+
+    Sentences and titles are folded to the width of a terminal, names and numbers never: a line with half of a name in
+    it can be neither read nor searched. Where there is no terminal, nothing is folded.
+    """
     if not rows:
         return
-    table = Table(title=Text(plain(title)) if title else None, title_justify="left", box=None, pad_edge=False)
-    for name, value in rows[0].items():
+    table = Table(box=None, pad_edge=False)
+    texts = [[plain(str(value)) for value in row.values()] for row in rows]
+    least = 0  # width
+    for (name, value), cells in zip(rows[0].items(), zip(*texts, strict=True), strict=True):
         numeric = isinstance(value, int | float) or (isinstance(value, str) and value[:1].isdigit())
-        table.add_column(Text(name, style="bold"), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(plain(str(value))) for value in row.values()))
-    _results.print(table)
+        is_word = not any(character.isspace() for cell in cells for character in cell)
+        least += (max(map(cell_len, (name, *cells))) if is_word else _LEAST_OF_TEXTS) + 1
+        justify: JustifyMethod = "right" if numeric else "left"
+        table.add_column(Text(name, style="bold"), justify=justify, overflow="fold", no_wrap=is_word)
+    for line in texts:
+        table.add_row(*map(Text, line))
+    if title:
+        _results.print(Text(plain(title), style="table.title"), soft_wrap=True)
+    _results.print(_Wide(table, max(least, _results.width if _results.is_terminal else _WIDTH_OF_FILES)), crop=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wide:
+    """A table in a width of its own, whatever the terminal's is."""
+
+    table: Table
+    width: int
+
+    def __rich_console__(self, output: Console, options: ConsoleOptions) -> RenderResult:
+        yield from output.render(self.table, options.update(width=self.width))
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress(description: str) -> Iterator[CountDone]:
     """A bar on stderr while a terminal is there; yields a callable that is told (done, total)."""
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -71,7 +71,7 @@ def evaluate_command(
     )
     check_writable(out)
     examples = split_examples(load_dataset(directory), protocol or config.data.protocol, seed=config.data.split_seed)
-    profile_sets = load_profile_sets(sets, examples)
+    profile_sets = load_profile_sets(sets, examples, split=split)
     vectors = _embed_catalogue(examples.dataset, config, offline) if needs_vectors(plan.rankers) else None
     with console.progress("ranking users") as tell:
         results, ranking = evaluate(examples, plan, vectors=vectors, profile_sets=profile_sets, progress=tell)

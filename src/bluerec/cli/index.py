@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ from bluerec.errors import ConfigError, DataError
 from bluerec.store.building import build_store, rebuild_store
 from bluerec.store.search import EXACT_UP_TO
 from bluerec.store.store import Store
-from bluerec.types import Embedder
+from bluerec.types import CountDone, Embedder
 
 
 def index_command(
@@ -111,16 +111,18 @@ def _tell(out: Path, begin: float, exact_up_to: int, offline: bool, as_json: boo
 
 
 def _add_versions(
-    out: Path, embedder: Embedder, table: pl.DataFrame, users: set[str], progress: Callable[[int, int], None]
+    out: Path, embedder: Embedder, table: pl.DataFrame, users: set[str], progress: CountDone
 ) -> dict[str, str]:
     """The texts of another table as the next version of each user's profile; whose text cannot be one, and why."""
     failed = {}
     latest = table.filter(pl.col("user_id").is_in(list(users))).sort("cutoff", maintain_order=True)
-    rows = latest.unique("user_id", keep="last", maintain_order=True).select("user_id", "text", "writer").rows()
+    rows = (
+        latest.unique("user_id", keep="last", maintain_order=True).select("user_id", "text", "writer", "cutoff").rows()
+    )
     with Store.open(out, embedder=embedder) as store:
-        for number, (user, text, writer) in enumerate(rows, start=1):
+        for number, (user, text, writer, cutoff) in enumerate(rows, start=1):
             try:
-                store.save_written(user, text, writer)
+                store.save_written(user, text, writer, known=store.load_history(user, before=cutoff))
             except DataError as error:
                 failed[user] = str(error)
             progress(number, len(rows))

@@ -10,7 +10,8 @@ import typer
 from bluerec.cli import console
 from bluerec.cli.options import JsonOption
 from bluerec.data.drops import Drops
-from bluerec.data.prepare import Filters, Prepared, prepare
+from bluerec.data.prepare import prepare
+from bluerec.data.prepared import Filters, Prepared
 from bluerec.data.sources import SOURCES, Columns, open_source
 from bluerec.data.sources.columns import EVENT_OPTION, ITEM_OPTION, parse_mapping
 
@@ -49,7 +50,10 @@ def prepare_command(
         ),
     ] = None,
     timestamp_unit: Annotated[
-        str | None, typer.Option(metavar="UNIT", help="parquet, csv, jsonl: s, ms, us, ns or date; else guessed.")
+        str | None,
+        typer.Option(
+            metavar="UNIT", help="parquet, csv, jsonl: s, ms, us, ns or date; else by the size of each value."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,18 +69,28 @@ def prepare_command(
     for note in opened.notes:
         console.say(note)
     prepared = prepare(opened, out, filters, overwrite=overwrite, progress=console.progress)
+    for note in prepared.notes[len(opened.notes) :]:
+        console.say(note)
     if as_json:
         console.print_json(prepared.as_dict())
     else:
         _print(prepared)
+    _tell_examples(prepared)
 
 
 def _print(prepared: Prepared) -> None:
     console.print_result(
-        f"{prepared.folder}: {prepared.n_users:,} users, {prepared.n_items:,} items, {prepared.n_events:,} interactions"
+        f"{prepared.folder}: {prepared.n_users:,} users, {prepared.n_items:,} items, "
+        f"{prepared.n_events:,} interactions {prepared.span}"
     )
     tables = (("interactions", prepared.drops.events), ("items", prepared.drops.items))
     console.print_table([row for name, drops in tables for row in _rows(name, drops)])
+
+
+def _tell_examples(prepared: Prepared) -> None:
+    for name, drops in (("interactions", prepared.drops.events), ("items", prepared.drops.items)):
+        for reason, example in drops.examples.items():
+            console.say(f"first {reason} of the {name}: {example}")
 
 
 def _rows(table: str, drops: Drops) -> list[dict[str, object]]:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import NO_WRITER, WRITER_HELP, EndpointOption, make_writer
+from bluerec.cli.generators import NO_WRITER, WRITER_HELP, EndpointOption, WriteMany, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
-from bluerec.errors import BluerecError, ConfigError, MissingExtraError
+from bluerec.errors import ConfigError, MissingExtraError
+from bluerec.profiling.word_profiles import TEMPLATE_WRITER
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from bluerec.types import Event
+
+if TYPE_CHECKING:
+    from bluerec.serving.worker import Generate
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::")
@@ -60,6 +64,7 @@ def serve_command(
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     begin = time.perf_counter()
+    generate = _find_writer(writer, adapter, offline=offline, endpoint=endpoint)
     # One thread a request: threads that wait for each other cost more than they bring where requests come together.
     with (
         threadpool_limits(1, user_api="blas"),
@@ -68,13 +73,10 @@ def serve_command(
     ):
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)
-        generate = None
-        if writer != NO_WRITER:
-            generate = _one_by_one(make_writer(writer, adapter, offline=offline, endpoint=endpoint))
         hosts = () if host in _EVERYWHERE and not names else (*_LOOPBACK, host, *(names or ()))
-        app = build_app(store, Recommender(store), kept, generate=generate, hosts=hosts)
+        warm = partial(_load_embedder, store)
+        app = build_app(store, Recommender(store), kept, generate=generate, warm=warm, hosts=hosts)
         configure_logging()
-        _warm(store)
         _tell(host, listener.getsockname()[1], token, time.perf_counter() - begin, as_json)
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_keep_alive=30)
         # The server hands the signal on when it has stopped; then the store is closed as after any other end.
@@ -111,7 +113,23 @@ def _listen(host: str, port: int) -> Any:
     return listener
 
 
-def _one_by_one(write: Any) -> Any:
+def _find_writer(name: str, adapter: str | None, *, offline: bool, endpoint: str | None) -> Generate | None:
+    """What writes profiles in the background, None if nothing shall.
+
+    Looked for now and loaded with the first job: raises `ModelError` for a name that would fail every job unseen.
+    """
+    if name == NO_WRITER:
+        return None
+    if endpoint is None and name != TEMPLATE_WRITER:
+        from bluerec.profiling.models import resolve_model
+        from bluerec.profiling.prompt_settings import load_writing_config
+
+        load_writing_config(None, (), model=name, adapter=adapter)  # raises where there is no such adapter
+        resolve_model(name, offline=offline)
+    return _one_by_one(make_writer(name, adapter, offline=offline, endpoint=endpoint))
+
+
+def _one_by_one(write: WriteMany) -> Generate:
     def generate(user_id: str, events: Sequence[Event]) -> tuple[str, str]:
         text, name = write([(user_id, events)])[0]
         return text, name
@@ -119,24 +137,12 @@ def _one_by_one(write: Any) -> Any:
     return generate
 
 
-def _warm(store: Store) -> None:
-    """Load the embedder beside the start: lists of stored profiles do not need it, edits and free texts wait for it."""
-
-    def load() -> None:
-        try:
-            store.embedder.warm()
-            _use_one_thread()
-            freeze_garbage()
-        except BluerecError as error:
-            console.fail(str(error))
-
-    threading.Thread(target=load, name="embedder", daemon=True).start()
-
-
-def _use_one_thread() -> None:
+def _load_embedder(store: Store) -> None:
+    store.embedder.warm()
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+    freeze_garbage()
 
 
 def _tell(host: str, port: int, token: str, seconds: float, as_json: bool) -> None:

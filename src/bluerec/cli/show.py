@@ -165,7 +165,8 @@ def _print(view: UserView) -> None:
     )
     console.print_result(f"\nWhat came next: {example.target.title or 'untitled item'}")
     withheld = f", {view.prompt.n_withheld} with a text withheld" if view.prompt.n_withheld else ""
-    console.print_result(f"\nPrompt ({view.prompt.template}, {view.prompt.n_events} events{withheld}):")
+    cut = f", {view.prompt.n_cut} cut by the token budget" if view.prompt.n_cut else ""
+    console.print_result(f"\nPrompt ({view.prompt.template}, {view.prompt.n_events} events{withheld}{cut}):")
     for message in view.prompt.messages:
         console.print_result(f"  [{message['role']}] " + message["content"].replace("\n", "\n  "))
     if view.prompt.prefill:

@@ -18,11 +18,13 @@ from bluerec.data.sources.source import EVENTS_SCHEMA
 _BUFFER_BYTES = 128 * 2**20
 # What a bucket holds, as the sources write it; in memory it takes about as much.
 _BUCKET_BYTES = 64 * 2**20
-KEY_COLUMNS = ("user_id", "item_id", "timestamp")
+KEY_COLUMNS = ("user_id", "item_id", "timestamp", "place")
+# `place` tells file and line, see `sources.findings.Examples`.
+_SCHEMA = pl.Schema({**EVENTS_SCHEMA, "place": pl.Int64()})
 
 
 class EventBuckets:
-    """Add tables with the columns of `EVENTS_SCHEMA`, `finish`, then read bucket by bucket.
+    """Add tables with the columns of `EVENTS_SCHEMA` and their `place`, `finish`, then read bucket by bucket.
 
     A context: what is collected is written in a thread beside the reading, which has ended when the context is left.
     """
@@ -92,7 +94,7 @@ class EventBuckets:
 
     def read_whole(self, number: int) -> pl.DataFrame:
         """All columns of a bucket, in the same order of rows as `read_keys`."""
-        return self._read(number, tuple(EVENTS_SCHEMA))
+        return self._read(number, tuple(_SCHEMA))
 
     def item_ids(self) -> pl.DataFrame:
         """The column `item_id` with every item that an event names, sorted."""
@@ -104,5 +106,5 @@ class EventBuckets:
     def _read(self, number: int, columns: tuple[str, ...]) -> pl.DataFrame:
         files = sorted(self._folders[number].iterdir())
         if not files:
-            return pl.DataFrame(schema=EVENTS_SCHEMA).select(columns)
+            return pl.DataFrame(schema=_SCHEMA).select(columns)
         return pl.concat([pl.read_parquet(file, columns=list(columns)) for file in files], rechunk=False)

@@ -7,12 +7,12 @@ evaluated nor on their order, and the pool of 100 is the beginning of the pool o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bluerec.data.hashing import hash_name
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError
 from bluerec.types import Candidates, IntArray
@@ -91,7 +91,7 @@ def build_candidates(table: ExampleTable, pool: str, *, seed: int = 0, mask_seen
 
 def example_seed(example_id: str, seed: int) -> int:
     """A 64-bit number that depends on the example and the seed alone."""
-    return int.from_bytes(hashlib.blake2b(f"pool:{seed}:{example_id}".encode(), digest_size=8).digest(), "big")
+    return hash_name(f"pool:{seed}:{example_id}")
 
 
 def _draw(start: int, allowed: NDArray[np.bool_], n_wanted: int) -> IntArray:

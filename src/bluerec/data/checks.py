@@ -36,7 +36,7 @@ def drop_impossible_times(events: pl.DataFrame, ticks_per_second: int) -> tuple[
 def mend_events(events: pl.DataFrame) -> tuple[pl.DataFrame, Drops]:
     """Events in the canonical types, with a possible rating or none, and plain review texts; counts them as kept."""
     drops = Drops.of_events()
-    rating = events["rating"]
+    rating = events["rating"].cast(INTERACTIONS_SCHEMA["rating"])  # which makes a number too large for it infinite
     zero, impossible = (rating == 0).fill_null(False), ~rating.is_finite().fill_null(True)
     drops.repaired["zero_rating"] = int(zero.sum())
     drops.repaired["impossible_rating"] = int(impossible.sum())
@@ -54,6 +54,7 @@ def mend_items(items: pl.DataFrame) -> tuple[pl.DataFrame, Drops]:
     """
     drops = Drops.of_items()
     price = items["price"].str.extract(_PRICE).str.replace_all(",", "").cast(pl.Float32, strict=False)
+    price = price.set(price.is_infinite().fill_null(False), None)
     price = price.set(items["price"].str.contains(_NEGATIVE_PRICE).fill_null(False), None)
     drops.repaired["unreadable_price"] = price.null_count() - items["price"].null_count()
     items = _clean(items, ("title", "description", "brand", "domain"), drops)

@@ -11,7 +11,7 @@ import json
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 from bluerec import __version__
 from bluerec.errors import ConfigError, DataError
 from bluerec.runs import write_json
+from bluerec.types import CountDone
 
 _HOST = "https://mcauleylab.ucsd.edu/public_datasets"
 AMAZON_ADDRESS = f"{_HOST}/data/amazon_2023"
@@ -86,9 +87,7 @@ def look_up(url: str) -> RemoteFile:
     return RemoteFile(url, int(length) if length else None, version)
 
 
-def download(
-    remote: RemoteFile, folder: str | Path, *, tell: Callable[[int, int], None] = lambda done, total: None
-) -> Path:
+def download(remote: RemoteFile, folder: str | Path, *, tell: CountDone = lambda done, total: None) -> Path:
     """Fetch a file into a folder, going on with what an earlier attempt left; returns its path.
 
     A file that is there is left as it is. Raises `DataError` if the transfer breaks off, the disk is full or the
@@ -114,7 +113,7 @@ def download(
     return path
 
 
-def _transfer(remote: RemoteFile, partial: Path, tell: Callable[[int, int], None]) -> None:
+def _transfer(remote: RemoteFile, partial: Path, tell: CountDone) -> None:
     """Append to `partial` what it lacks, or fetch it anew where the server does not go on."""
     n_there = partial.stat().st_size if partial.exists() else 0
     if remote.n_bytes is not None and n_there == remote.n_bytes:

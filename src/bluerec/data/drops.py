@@ -21,7 +21,7 @@ EVENT_DROPS = (
     "repeat",
     "k_core",
 )
-EVENT_REPAIRS = ("zero_rating", "impossible_rating", "review_title_markup", "review_text_markup")
+EVENT_REPAIRS = ("unreadable_rating", "zero_rating", "impossible_rating", "review_title_markup", "review_text_markup")
 ITEM_DROPS = ("malformed_line", "duplicate_item", "without_events")
 ITEM_REPAIRS = ("unreadable_price", "title_markup", "description_markup", "brand_markup", "domain_markup")
 
@@ -30,7 +30,8 @@ ITEM_REPAIRS = ("unreadable_price", "title_markup", "description_markup", "brand
 class Drops:
     """Counts of one table: `dropped` and `n_kept` add up to `n_read`.
 
-    Of the rows kept, `repaired` counts the faults that were mended, `missing` the fields that they lack.
+    Of the rows kept, `repaired` counts the faults that were mended, `missing` the fields that they lack. `examples`
+    has the first row of a reason, in words, where it is known.
     """
 
     dropped: Counter[str]
@@ -38,6 +39,7 @@ class Drops:
     missing: Counter[str] = field(default_factory=Counter)
     n_read: int = 0
     n_kept: int = 0
+    examples: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_events(cls) -> Drops:
@@ -71,6 +73,7 @@ class Drops:
             "dropped": dict(self.dropped),
             "repaired": dict(self.repaired),
             "missing": dict(self.missing),
+            "examples": self.examples,
         }
 
     def __str__(self) -> str:

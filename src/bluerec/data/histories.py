@@ -13,7 +13,6 @@ cutoff. Two protocols:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,6 +20,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from bluerec.data.hashing import hash_name
 from bluerec.data.tables import Dataset
 from bluerec.errors import DataError
 from bluerec.types import Event, Example, History, IntArray, Interaction
@@ -246,4 +246,4 @@ def _load_reviews(data: Dataset, user_rows: Sequence[int] | IntArray) -> _Review
 
 def _unit_hash(text: str) -> float:
     """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+    return hash_name(text) / 2**64

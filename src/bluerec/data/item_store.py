@@ -18,14 +18,15 @@ class ItemStore:
         folder.mkdir(parents=True)
         self._ids: list[pl.Series] = []
 
-    def add(self, items: pl.DataFrame) -> int:
-        """Keep the first row of each id that is new; returns how many."""
-        items = items.unique("item_id", keep="first", maintain_order=True)
-        items = items.filter(~items["item_id"].is_in(self._known_among(items["item_id"]).implode()))
-        if items.height:
+    def add(self, items: pl.DataFrame) -> pl.Series:
+        """Keep the first row of each id that is new; returns which rows these are, (n_rows,)."""
+        ids = items["item_id"]
+        is_new = ids.is_first_distinct() & ~ids.is_in(self._known_among(ids).implode())
+        if is_new.any():
+            items = items.filter(is_new)
             items.write_parquet(self._file(len(self._ids)), compression="lz4", statistics=False)
             self._ids.append(items["item_id"])
-        return items.height
+        return is_new
 
     @property
     def n_items(self) -> int:
@@ -39,6 +40,14 @@ class ItemStore:
         """`item_id` and `item_row` of every item."""
         ids = pl.concat(self._ids) if self._ids else pl.Series("item_id", dtype=pl.String())
         return ids.to_frame().with_row_index("item_row")
+
+    def item_id(self, item_row: int) -> str:
+        """The id of an item."""
+        for ids in self._ids:
+            if item_row < ids.len():
+                return str(ids[item_row])
+            item_row -= ids.len()
+        raise IndexError(item_row)
 
     def take(self, wanted: BoolArray) -> Iterator[pl.DataFrame]:
         """The items marked in `wanted`, (n_items,)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.data.histories import ExampleTable
-from bluerec.errors import DataError, first_line
+from bluerec.errors import ConfigError, DataError, first_line
 from bluerec.runs import atomic_path
 from bluerec.types import Profile
 
@@ -36,6 +36,8 @@ FOREIGN_WRITER = "elsewhere"
 FOREIGN_TEMPLATE = "unknown"
 # Without examples a text counts as later than every other.
 LATEST = 2**62
+# How a table is kept, by the ending of its name.
+_KIND_OF_ENDING = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSON lines", ".ndjson": "JSON lines"}
 
 
 def load_profiles(path: str | Path, table: ExampleTable | None = None) -> pl.DataFrame:
@@ -58,11 +60,28 @@ def load_profiles(path: str | Path, table: ExampleTable | None = None) -> pl.Dat
 
 
 def save_profiles(table: pl.DataFrame, path: str | Path) -> None:
-    """Check and save a profile table; the file is either whole or absent. Raises `DataError`."""
+    """Check and save a profile table as the ending of its name says; the file is either whole or absent.
+
+    Raises `DataError` if the table is faulty or cannot be written, `ConfigError` for another ending.
+    """
     path = Path(path)
+    kind = find_kind(path)
     checked = check_profiles(table, where=str(path))
     with atomic_path(path) as partial:
-        checked.write_parquet(partial)
+        if kind == "CSV":
+            checked.write_csv(partial)
+        elif kind == "JSON lines":
+            checked.write_ndjson(partial)
+        else:
+            checked.write_parquet(partial)
+
+
+def find_kind(path: Path) -> str:
+    """How a table of this name is written. Raises `ConfigError` where its ending says none that is read again."""
+    kind = _KIND_OF_ENDING.get(path.suffix.lower())
+    if kind is None:
+        raise ConfigError(f"{path}: profiles are written as {', '.join(_KIND_OF_ENDING)}; give --out such an ending")
+    return kind
 
 
 def check_profiles(table: pl.DataFrame, *, where: str = "profiles") -> pl.DataFrame:
@@ -104,8 +123,7 @@ def _refuse_nulls(table: pl.DataFrame, columns: Sequence[str], where: str) -> No
 
 
 def _read(path: Path) -> pl.DataFrame:
-    kinds = {".csv": "CSV", ".jsonl": "JSON lines", ".ndjson": "JSON lines"}
-    kind = kinds.get(path.suffix.lower(), "Parquet")
+    kind = _KIND_OF_ENDING.get(path.suffix.lower(), "Parquet")
     try:
         if kind == "CSV":
             return pl.read_csv(path, infer_schema=False)

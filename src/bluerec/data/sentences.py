@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bluerec.data.wishes import split_wishes
 
@@ -21,8 +22,19 @@ def split_sentences(text: str) -> list[str]:
 
     What a sentence turns against is one of its own: `RPGs,` and `but not turn-based ones.`
     """
-    whole = (part.strip() for part in _END.split(text) if part and part.strip())
-    parts = [part for sentence in whole for part in split_wishes(sentence)]
+    parts = cut_sentences(text)
     if len(parts) <= MAX_SENTENCES:
         return parts
     return [*parts[: MAX_SENTENCES - 1], " ".join(parts[MAX_SENTENCES - 1 :])]
+
+
+def cut_sentences(text: str) -> list[str]:
+    """The same, however many they are. A sentence of these is one if it is cut again."""
+    whole = (part.strip() for part in _END.split(text) if part and part.strip())
+    return [part for sentence in whole for part in split_wishes(sentence)]
+
+
+def join_sentences(sentences: Sequence[str]) -> str:
+    """One text that is cut into these sentences again: spaces between them, or lines where one has no end."""
+    joined = " ".join(sentences)
+    return joined if cut_sentences(joined) == list(sentences) else "\n".join(sentences)

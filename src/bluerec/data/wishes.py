@@ -85,6 +85,8 @@ _TURN = re.compile(
     r"\s+(?=(?:but|though|although|yet|except|apart from|other than|rather than|instead of|as opposed to)\s)|"
     r"(?<=[,;])\s+(?=(?:not|no|never|without)\s)"
 )
+# A sentence that turns more often stays whole: nobody writes so, and each turn costs a pass over what is before it.
+_MOST_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,16 @@ def read_wish(sentence: str) -> Wish:
 
 
 def split_wishes(sentence: str) -> list[str]:
-    """A sentence that turns against something, as two: `RPGs,` and `but not turn-based ones.`; else as it is."""
-    if not _MORE_LIKE.match(sentence) and read_wish(sentence).sign > 0:
-        for turn in _TURN.finditer(sentence):
-            head, tail = sentence[: turn.start()], sentence[turn.end() :]
-            if head.strip() and read_wish(tail).sign < 0:
-                return [head, tail]
+    """A sentence that turns against something, as two: `RPGs,` and `but not turn-based ones.`; else as it is.
+
+    What comes before a turn may turn once more. No part is cut if it is given again.
+    """
+    parts = [sentence]
+    for _ in range(_MOST_TURNS + 1):
+        cut = _cut_turn(parts[0])
+        if not cut:
+            return parts
+        parts[:1] = cut
     return [sentence]
 
 
@@ -138,6 +144,16 @@ def combine_wishes(cosines: Float32Array, signs: IntArray) -> tuple[Float32Array
     if len(wanted) < len(signs):
         scores = scores - UNWANTED_WEIGHT * np.maximum(cosines[:, signs < 0].max(axis=1), 0.0)
     return scores, brought
+
+
+def _cut_turn(sentence: str) -> tuple[str, str] | None:
+    """What is before the first turn of a sentence against something, and the rest; None where it has none."""
+    if not _MORE_LIKE.match(sentence) and read_wish(sentence).sign > 0:
+        for turn in _TURN.finditer(sentence):
+            head, tail = sentence[: turn.start()], sentence[turn.end() :]
+            if head.strip() and read_wish(tail).sign < 0:
+                return head, tail
+    return None
 
 
 def _read_against(body: str) -> str:

@@ -91,7 +91,7 @@ class Shelf:
                 path = Path(wanted.path.format(data=data.name, protocol=examples.protocol))
             else:
                 path = self._find_written(wanted, data, examples)
-            sets[wanted.name] = load_profile_sets([f"{wanted.name}={path}"], examples)[0]
+            sets[wanted.name] = load_profile_sets([f"{wanted.name}={path}"], examples, split=data.split)[0]
         return sets
 
     def _compose(self, data: BenchData, examples: ExampleTable) -> ProfileSet:

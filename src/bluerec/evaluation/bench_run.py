@@ -57,6 +57,7 @@ from bluerec.evaluation.external_fusion import name_fusions
 from bluerec.evaluation.interests import SENTENCES_VERSION
 from bluerec.evaluation.lineup import Vectors
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet
+from bluerec.evaluation.protocol import leave_out_whole_pools
 from bluerec.evaluation.qa import Answerer
 from bluerec.runs import write_json
 
@@ -151,9 +152,9 @@ class Bench:
         setting = Setting(table, validation, vectors, self.config.seed)
         found, measures = [], []
         for mask in self.config.masks:
-            arena = Arena(
-                data.name, dataset.digest, protocol, mask, data.split, self.config.pools, self.config.seed, table
-            )
+            pools, notes = leave_out_whole_pools(table, self.config.pools, mask_seen=mask == "masked")
+            self.notes += [f"{data.name}, {protocol}, {mask}: {note}" for note in notes]
+            arena = Arena(data.name, dataset.digest, protocol, mask, data.split, pools, self.config.seed, table)
             self.announce(f"{data.name}, {protocol}, {mask}: {len(table):,} users")
             one = self._run_arena(arena, setting, systems, sets, examples.select(data.split), others)
             found.append(one)

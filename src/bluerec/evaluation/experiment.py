@@ -21,8 +21,8 @@ from bluerec.evaluation.lineup import (
     choose_pairs,
     needs_vectors,
 )
-from bluerec.evaluation.profile_sets import ProfileSet
-from bluerec.evaluation.protocol import Progress, Ranking, digest_examples, rank_targets
+from bluerec.evaluation.profile_sets import DEFAULT_SPLIT, ProfileSet, suggest_writing
+from bluerec.evaluation.protocol import Progress, Ranking, digest_examples, leave_out_whole_pools, rank_targets
 from bluerec.evaluation.results import PairedRow, ResultRow, Results
 from bluerec.runs import describe_environment
 
@@ -33,7 +33,7 @@ class EvaluationPlan:
 
     pools: tuple[str, ...]
     rankers: tuple[str, ...]
-    split: str = "test"
+    split: str = DEFAULT_SPLIT
     max_users: int | None = None
     mask_seen: bool = True
     seed: int = 0
@@ -56,6 +56,8 @@ def evaluate(
     if vectors is None and needs_vectors(plan.rankers):
         raise ConfigError("evaluate: these rankers compare texts; pass the vectors of the catalogue")
     table, notes = select_examples(examples, plan, profile_sets)
+    pools, said = leave_out_whole_pools(table, plan.pools, mask_seen=plan.mask_seen)
+    notes += said
     rankers = build_counters(plan.rankers, table, seed=plan.seed)
     if vectors is not None:
         rankers += build_vector_rankers(plan.rankers, table, vectors)
@@ -64,7 +66,7 @@ def evaluate(
             built, said = build_profile_rankers(plan.rankers, profiles, table, validation, vectors, seed=plan.seed)
             rankers += built
             notes += said
-    ranking = rank_targets(table, rankers, plan.pools, seed=plan.seed, mask_seen=plan.mask_seen, progress=progress)
+    ranking = rank_targets(table, rankers, pools, seed=plan.seed, mask_seen=plan.mask_seen, progress=progress)
     notes += _find_caveats(ranking)
     pairs = choose_pairs(ranking.rankers, [profiles.name for profiles in profile_sets])
     results = Results(
@@ -98,7 +100,7 @@ def select_examples(
         )
         raise DataError(
             f"{table.dataset.folder or 'data'}: no example in split {plan.split!r}{sets}; choose another --split, "
-            "or write profiles for it: bluerec write --split"
+            f"or write profiles for it: {suggest_writing(table, plan.split)}"
         )
     n_lacking = len(table) - int(covered.sum())
     if n_lacking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from bluerec.data.candidates import FULL_POOL, example_seed
-from bluerec.data.histories import ExampleTable
+from bluerec.data.histories import PROTOCOLS, ExampleTable
 from bluerec.data.profiles import load_profiles
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.metrics import METRIC_NAMES, average_by_user, score_ranks
@@ -21,6 +22,7 @@ from bluerec.evaluation.rankers import Ranker
 from bluerec.evaluation.vector_rankers import ItemSpace, Queries, VectorRanker, stored_queries, sum_queries
 from bluerec.types import Embedder, Float32Array
 
+DEFAULT_SPLIT = "test"  # of the commands that measure
 FUSION_WEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 # Found with the texts of the last five items in the place of a profile, on validation users.
 DEFAULT_FUSION_WEIGHT = 0.3
@@ -67,10 +69,11 @@ class ProfileSet:
         return embedder.embed([text_of[example_id] for example_id in table.example_ids], "profile")
 
 
-def load_profile_sets(arguments: Sequence[str], table: ExampleTable) -> list[ProfileSet]:
+def load_profile_sets(arguments: Sequence[str], table: ExampleTable, *, split: str = DEFAULT_SPLIT) -> list[ProfileSet]:
     """Load `NAME=PATH` or `PATH` (named after its file) and check each against all examples of a data set.
 
-    Raises `ConfigError` if two have one name, `DataError` if a profile is not of an example of this table.
+    `split` is what they are wanted for: the command that an error names writes profiles of it. Raises `ConfigError` if
+    two have one name, `DataError` if a profile is not of an example of this table.
     """
     named = [_parse_argument(argument) for argument in arguments]
     names = [name for name, _ in named]
@@ -81,7 +84,7 @@ def load_profile_sets(arguments: Sequence[str], table: ExampleTable) -> list[Pro
     sets = []
     for name, path in named:
         frame = load_profiles(path, table)
-        _check_belongs(frame, cutoff_of, table, path)
+        _check_belongs(frame, cutoff_of, table, path, split)
         sets.append(ProfileSet(name, frame))
     return sets
 
@@ -137,18 +140,32 @@ def _parse_argument(argument: str) -> tuple[str, Path]:
     return (name, Path(path)) if separator and name else (Path(argument).stem, Path(argument))
 
 
-def _check_belongs(frame: pl.DataFrame, cutoff_of: Mapping[str, int], table: ExampleTable, path: Path) -> None:
+def suggest_writing(table: ExampleTable, split: str) -> str:
+    """The command that writes profiles of these examples."""
+    where = shlex.quote(str(table.dataset.folder or "DIR"))
+    return f"bluerec write {where}{name_choice(table.protocol, split)} --out PATH"
+
+
+def name_choice(protocol: str, split: str) -> str:
+    """The options that choose these examples, alike for `write` and `evaluate`; empty where they are the defaults."""
+    options = f" --protocol {protocol}" if protocol != PROTOCOLS[0] else ""
+    return f"{options} --split {shlex.quote(split)}" if split != DEFAULT_SPLIT else options
+
+
+def _check_belongs(
+    frame: pl.DataFrame, cutoff_of: Mapping[str, int], table: ExampleTable, path: Path, split: str
+) -> None:
     where = table.dataset.folder or "data"
     foreign = [example_id for example_id in frame["example_id"] if example_id not in cutoff_of]
     if foreign or not frame.height:
         raise DataError(
             f"{path}: {len(foreign)} of {frame.height} profiles are not of examples of {where} under "
             f"{table.protocol}, e.g. {foreign[0] if foreign else 'none'!r}; "
-            f"write profiles for it, run: bluerec write {where} --out PATH"
+            f"write profiles for it, run: {suggest_writing(table, split)}"
         )
     for example_id, cutoff in frame.select("example_id", "cutoff").iter_rows():
         if cutoff != cutoff_of[example_id]:
             raise DataError(
                 f"{path}: profile of {example_id!r} was written at cutoff {cutoff}, not {cutoff_of[example_id]}: "
-                "it may know the target; write the profiles again"
+                f"it may know the target; write the profiles again, run: {suggest_writing(table, split)}"
             )

@@ -115,6 +115,27 @@ def count_candidates(table: ExampleTable, pools: Sequence[str], negatives: IntAr
     )
 
 
+def leave_out_whole_pools(
+    table: ExampleTable, pools: Sequence[str], *, mask_seen: bool
+) -> tuple[tuple[str, ...], list[str]]:
+    """The pools to rank in, and a note on those that are left out.
+
+    A sampled pool that holds every candidate of every example is the full catalogue by another name: its numbers would
+    stand there twice. The full catalogue is taken for it, also where it was not asked for.
+    """
+    nothing = np.zeros((len(table), 0), dtype=np.int64)
+    most = int(count_candidates(table, (FULL_POOL,), nothing, mask_seen=mask_seen).max(initial=1)) - 1  # negatives
+    whole = [pool for pool in pools if pool != FULL_POOL and int(pool) >= most]
+    if not whole:
+        return tuple(pools), []
+    kept = (*(pool for pool in pools if pool != FULL_POOL and pool not in whole), FULL_POOL)
+    reached = f"Pool {whole[0]} reaches" if len(whole) == 1 else f"Pools {', '.join(whole)} reach"
+    return kept, [
+        f"{reached} the whole catalogue ({table.dataset.n_items:,} items) and would repeat its numbers: see the full "
+        "catalogue."
+    ]
+
+
 def digest_examples(table: ExampleTable) -> str:
     """Which examples, in their order; 16 hexadecimal digits."""
     return hashlib.blake2b("\x1f".join(table.example_ids).encode(), digest_size=8).hexdigest()

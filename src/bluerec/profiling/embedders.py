@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from bluerec.config import EmbedderConfig
+from bluerec.data.hashing import hash_name
 from bluerec.data.tables import Dataset
 from bluerec.errors import MissingExtraError, ModelError, first_line
 from bluerec.profiling.models import announce_download, cache_folder, hide_library_bars, resolve_model
 from bluerec.profiling.vector_store import VectorStore
-from bluerec.types import Embedder, Float32Array, Item, TextKind
+from bluerec.types import CountDone, Embedder, Float32Array, Item, TextKind
 
 HASHING_MODEL = "hashing"
 MAX_BRAND_CHARACTERS = 60
@@ -124,7 +125,7 @@ class HashingEmbedder:
         vectors = np.zeros((len(texts), self._dimension), dtype=np.float32)
         for row, text in enumerate(texts):
             for word in re.findall(r"\w+", text.casefold()):
-                place = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
+                place = hash_name(word)
                 vectors[row, place // 2 % self._dimension] += 1.0 if place % 2 else -1.0
             if not vectors[row].any():
                 vectors[row, 0] = 1.0  # no words, or words that cancel: one fixed direction
@@ -163,8 +164,8 @@ def load_sentence_transformer(
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "models") from error
     hide_library_bars()
-    if not source.is_local:
-        announce_download(source.location, announce)
+    if not source.is_local and not offline:
+        offline = not announce_download(source.location, announce)
     try:
         model = SentenceTransformer(
             source.location,
@@ -206,9 +207,7 @@ def render_item_text(item: Item) -> str:
     return ". ".join(part.rstrip(".") for part in parts) if len(parts) > 1 else parts[0]
 
 
-def embed_items(
-    dataset: Dataset, embedder: Embedder, *, progress: Callable[[int, int], None] | None = None
-) -> Float32Array:
+def embed_items(dataset: Dataset, embedder: Embedder, *, progress: CountDone | None = None) -> Float32Array:
     """Embed the whole catalogue, (n_items, dimension), in the order of `dataset.items`.
 
     `progress` is told the items done and in all. With a `CachedEmbedder` only new texts are computed, and a killed

@@ -16,7 +16,7 @@ from itertools import dropwhile, takewhile
 from bluerec.config import ProfilerConfig
 from bluerec.data.instructions import count_points, is_instruction, is_obedient, is_suspect
 from bluerec.errors import DataError
-from bluerec.profiling.prompts import find_read_texts, render_prompt
+from bluerec.profiling.prompts import find_read_texts, leave_out_unnamed, render_prompt
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
 from bluerec.types import History, ProfileWriter, Prompt
 
@@ -86,7 +86,7 @@ def _find_steering_words(
     words = _find_words(text)
     doubtful: set[str] = set()
     elsewhere = _find_words(prompt.prefill) | _find_words(prompt.messages[-1]["content"].splitlines()[-1])
-    for event in history.events[-config.max_events :]:
+    for event in leave_out_unnamed(history.events[-config.max_events :]):
         for part, is_title in zip(find_read_texts(event), (True, False), strict=True):
             if not _is_doubtful(part):
                 elsewhere |= _find_words(part)

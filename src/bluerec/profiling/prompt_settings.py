@@ -20,6 +20,8 @@ PROMPT_SETTINGS_FILE = "profiler.json"
 # Tells a recipe that names no adapter from one that names none.
 _UNNAMED = ""
 PROMPT_SETTINGS = ("template", "max_events", "max_prompt_tokens", "max_new_tokens")
+# Beside these, what an adapter was trained on, in words: its profiles of other things may borrow from it.
+TRAINED_ON = "trained_on"
 
 
 def save_prompt_settings(config: ProfilerConfig, folder: Path) -> None:
@@ -28,18 +30,36 @@ def save_prompt_settings(config: ProfilerConfig, folder: Path) -> None:
     write_json(folder / PROMPT_SETTINGS_FILE, {name: values[name] for name in PROMPT_SETTINGS})
 
 
+def save_trained_on(text: str, folder: Path) -> None:
+    """Record in words what an adapter was trained on, beside its settings."""
+    path = folder / PROMPT_SETTINGS_FILE
+    settings = read_json(path, "settings of an adapter") if path.is_file() else {}
+    write_json(path, settings | {TRAINED_ON: text})
+
+
 def load_prompt_settings(adapter: str) -> dict[str, Any]:
     """The settings saved with an adapter (a folder, a run folder, `shipped`, or `none`); empty where there are none.
 
     Raises `ModelError` if there is no such adapter, or its settings are damaged.
     """
+    return {name: value for name, value in _read(adapter).items() if name != TRAINED_ON}
+
+
+def load_trained_on(adapter: str) -> str | None:
+    """What an adapter was trained on, in words, as far as that was recorded. Raises as `load_prompt_settings`."""
+    found = _read(adapter).get(TRAINED_ON)
+    return found if isinstance(found, str) else None
+
+
+def _read(adapter: str) -> dict[str, Any]:
     folder = resolve_adapter(adapter)
     if folder is None or not (folder / PROMPT_SETTINGS_FILE).is_file():
         return {}
     found = read_json(folder / PROMPT_SETTINGS_FILE, "settings of an adapter")
-    if not isinstance(found, dict) or not set(found) <= set(PROMPT_SETTINGS):
+    known = (*PROMPT_SETTINGS, TRAINED_ON)
+    if not isinstance(found, dict) or not set(found) <= set(known):
         raise ModelError(
-            f"{folder / PROMPT_SETTINGS_FILE}: expected {', '.join(PROMPT_SETTINGS)}; delete the file to use defaults"
+            f"{folder / PROMPT_SETTINGS_FILE}: expected {', '.join(known)}; delete the file to use defaults"
         )
     return found
 

@@ -19,7 +19,7 @@ from bluerec.data.hidden_characters import strip_hidden
 from bluerec.data.instructions import is_instruction
 from bluerec.data.personal_data import strip_personal_data
 from bluerec.errors import ConfigError, ModelError
-from bluerec.types import Event, History, Message, Prompt
+from bluerec.types import Event, History, Item, Message, Prompt
 
 MAX_TITLE_CHARACTERS = 100
 MAX_REVIEW_CHARACTERS = 120
@@ -83,12 +83,14 @@ def render_prompt(
 ) -> Prompt:
     """The request for a user's profile, within `config.max_prompt_tokens`; the oldest events are left out first.
 
-    `withhold` says which titles, reviews and categories no model shall read. The budget counts the text of the
-    messages and the prefill; a chat format adds some ten tokens of its own.
-    Raises `ConfigError` for an unknown template or a budget that the wording alone exceeds.
+    An item without a title is shown by its brand or category, and one without these only where no other is named: a
+    model writes "untitled item" like any other name. `withhold` says which titles, reviews and categories no model
+    shall read. The budget counts the text of the messages and the prefill; a chat format adds some ten tokens of its
+    own. Raises `ConfigError` for an unknown template or a budget that the wording alone exceeds.
     """
     template = find_template(config.template)
-    rendered = [_render_event(event, withhold) for event in history.events[-config.max_events :]]
+    shown = leave_out_unnamed(history.events[-config.max_events :])
+    rendered = [_render_event(event, withhold) for event in shown]
     lines = [line for line, _ in rendered if line is not None]
     fixed = count_tokens(" ".join((template.system, template.before, template.after, template.prefill)))
     budget = config.max_prompt_tokens - fixed
@@ -110,8 +112,15 @@ def render_prompt(
         {"role": "system", "content": template.system},
         {"role": "user", "content": content},
     )
-    n_withheld = sum(is_withheld for _, is_withheld in rendered)
-    return Prompt(messages, template.prefill, config.template, len(kept), len(history.events) - len(kept), n_withheld)
+    return Prompt(
+        messages,
+        template.prefill,
+        config.template,
+        n_events=len(kept),
+        n_omitted=len(history.events) - len(kept),
+        n_withheld=sum(is_withheld for _, is_withheld in rendered),
+        n_cut=len(lines) - len(kept),
+    )
 
 
 def encode_prompt(prompt: Prompt, tokenizer: Any) -> list[int]:
@@ -169,27 +178,45 @@ def find_template(name: str) -> Template:
 
 
 def find_read_texts(event: Event) -> tuple[str, str]:
-    """The title and the review of an event as far as a prompt quotes them."""
-    item, interaction = event.item, event.interaction
+    """The title of an event, or the brand where it has none, and the review, as far as a prompt quotes them."""
+    interaction = event.interaction
     review = (interaction.review_title or interaction.review_text or "")[:_MAX_READ_CHARACTERS]
-    return _quote(item.title, MAX_TITLE_CHARACTERS), _quote(_read_review(review), MAX_REVIEW_CHARACTERS)
+    return _quote(_find_name(event.item), MAX_TITLE_CHARACTERS), _quote(_read_review(review), MAX_REVIEW_CHARACTERS)
+
+
+def leave_out_unnamed(events: Sequence[Event]) -> Sequence[Event]:
+    """The events without those of which neither title nor brand nor category is known; all where none is known."""
+    return [event for event in events if _is_named(event.item)] or events
+
+
+def _find_name(item: Item) -> str:
+    return item.title if _quote(item.title, MAX_TITLE_CHARACTERS) else item.brand or ""
+
+
+def _is_named(item: Item) -> bool:
+    texts = (item.title, item.brand or "", *item.categories[-MAX_CATEGORIES:])
+    return any(_quote(text, MAX_TITLE_CHARACTERS) for text in texts)
 
 
 def count_withheld(events: Sequence[Event]) -> int:
     """Of how many of the latest events, as many as a prompt has by default, a text is left out as an instruction."""
-    return sum(_render_event(event, is_instruction)[1] for event in events[-ProfilerConfig().max_events :])
+    shown = leave_out_unnamed(events[-ProfilerConfig().max_events :])
+    return sum(_render_event(event, is_instruction)[1] for event in shown)
 
 
 def _render_event(event: Event, withhold: Callable[[str], bool]) -> tuple[str | None, bool]:
     """The line of an event, none where its title is withheld, and whether anything of it is."""
     item, interaction = event.item, event.interaction
     title, review = find_read_texts(event)
-    if _is_withheld(item.title, title, withhold):
+    if _is_withheld(_find_name(item), title, withhold):
         return None, True
     named = [(category, _quote(category, 40)) for category in item.categories[-MAX_CATEGORIES:]]
     categories = [quoted for category, quoted in named if quoted and not _is_withheld(category, quoted, withhold)]
     n_left_out = sum(bool(quoted) for _, quoted in named) - len(categories)
-    line = f"- {title or 'untitled item'}"
+    if not title and n_left_out and not categories:  # what would have named it is withheld
+        return None, True
+    # The categories stand there a second time where one of them is the name: the shape of a line that models know.
+    line = f"- {title or (categories[-1] if categories else 'untitled item')}"
     if categories:
         line += f" ({', '.join(categories)})"
     if interaction.rating is not None:

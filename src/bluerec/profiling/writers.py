@@ -13,15 +13,15 @@ import polars as pl
 
 from bluerec.config import ProfilerConfig
 from bluerec.data.histories import ExampleTable
-from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
+from bluerec.data.profiles import PROFILES_SCHEMA, find_kind, load_profiles, save_profiles
 from bluerec.errors import ConfigError
 from bluerec.profiling.decoding import Sampling, generate_groups, lay_out_for_decoding
 from bluerec.profiling.histories import write_histories
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.precision import choose_dtype, name_dtype
 from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile
-from bluerec.runs import read_json, write_json
-from bluerec.types import Profile, ProfileWriter, Prompt
+from bluerec.runs import check_writable, read_json, write_json
+from bluerec.types import CountDone, Profile, ProfileWriter, Prompt
 
 BATCH_SIZE = 64
 # A kill loses at most this many profiles.
@@ -106,25 +106,31 @@ def write_profiles(
     *,
     per_part: int = PROFILES_PER_PART,
     is_rough: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: CountDone | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Write one profile per example and save them as `out`.
 
     Finished parts of `per_part` profiles are kept beside it in `OUT.parts` until all are there: the same call after a
-    kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. Raises `ConfigError` if `out`
-    exists or the parts were begun with other settings.
+    kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. `announce` is told
+    at the end of how many prompts the token budget left events out. Raises `ConfigError` if `out`
+    exists, has an ending that is not read again, or its parts were begun with other settings.
     """
     out = Path(out)
-    refuse_existing(out)
+    check_out(out)
+    check_writable(out)
     parts = _Parts(out, _describe(table, writer, config))
     done = parts.load()
     written = set(done["example_id"].to_list())
     wanted = [row for row, example_id in enumerate(table.example_ids) if example_id not in written]
+    n_cut = 0
     for start in range(0, len(wanted), per_part):
         if progress:
             progress(len(written) + start, len(table))
         rows = wanted[start : start + per_part]
-        parts.save(_write_rows(table, rows, writer, config, count_tokens, is_rough=is_rough))
+        profiles, n_cut_here = _write_rows(table, rows, writer, config, count_tokens, is_rough=is_rough)
+        parts.save(profiles)
+        n_cut += n_cut_here
     everything = parts.load()
     order = pl.DataFrame({"example_id": table.example_ids})
     result = order.join(everything, on="example_id", how="left", maintain_order="left").select(PROFILES_SCHEMA.names())
@@ -132,11 +138,20 @@ def write_profiles(
     parts.remove()
     if progress:
         progress(len(table), len(table))
+    if n_cut and announce:
+        announce(
+            f"{n_cut:,} of {len(wanted):,} prompts have fewer events than profiler.max_events={config.max_events} asks "
+            f"for: more do not fit profiler.max_prompt_tokens={config.max_prompt_tokens}; --set raises it"
+        )
     return result
 
 
-def refuse_existing(out: Path) -> None:
-    """Raise `ConfigError` where there is a table of profiles already: it is whole, and nothing is left to do."""
+def check_out(out: Path) -> None:
+    """Raise `ConfigError`, before any work, where no table of profiles can be made of this name.
+
+    Its ending is none that is read again, or there is one already: that is whole, and nothing is left to do.
+    """
+    find_kind(out)
     if out.exists():
         raise ConfigError(f"{out} already exists; choose another --out or delete it")
 
@@ -146,23 +161,33 @@ class _Parts:
 
     def __init__(self, out: Path, identity: dict[str, Any]) -> None:
         self._folder = out.with_name(out.name + _PARTS_SUFFIX)
-        marker = self._folder / "settings.json"
-        if not marker.exists():
-            write_json(marker, identity)
-            return
-        begun = read_json(marker, "folder of unfinished profiles")
-        differing = [key for key in identity if begun.get(key) != identity[key]]
+        self._marker = self._folder / "settings.json"
+        self._identity = identity
+        self._is_begun()  # refuses parts of other settings before anything is written
+
+    def _is_begun(self) -> bool:
+        """Whether there are finished parts. Raises `ConfigError` if they are of other settings.
+
+        A folder without any holds nothing to go on with: what was asked first may have been a mistake.
+        """
+        if not any(self._folder.glob("part-*.parquet")):
+            return False
+        begun = read_json(self._marker, "folder of unfinished profiles")
+        differing = [key for key in self._identity if begun.get(key) != self._identity[key]]
         if differing:
             raise ConfigError(
                 f"{self._folder}: unfinished profiles of other settings ({', '.join(differing)} differ); "
                 "repeat the former command, delete the folder, or choose another --out"
             )
+        return True
 
     def load(self) -> pl.DataFrame:
         tables = [load_profiles(path) for path in sorted(self._folder.glob("part-*.parquet"))]
         return pl.concat(tables) if tables else pl.DataFrame(schema=PROFILES_SCHEMA)
 
     def save(self, table: pl.DataFrame) -> None:
+        if not self._is_begun():  # asked again: another process may have begun meanwhile
+            write_json(self._marker, self._identity)
         name = hashlib.blake2b("".join(table["example_id"].to_list()).encode(), digest_size=8).hexdigest()
         save_profiles(table, self._folder / f"part-{name}.parquet")
 
@@ -178,12 +203,13 @@ def _write_rows(
     count_tokens: Callable[[str], int],
     *,
     is_rough: bool,
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, int]:
+    """The profiles of some rows, and the number of their prompts that the token budget cut."""
     chosen = table.take(pl.Series(rows, dtype=pl.Int64).to_numpy())
     examples = list(chosen.examples(last=config.max_events))
     written = write_histories(writer, [example.history for example in examples], config, count_tokens)
     n_events = (chosen.history_stop - chosen.history_start).tolist()
-    return pl.DataFrame(
+    profiles = pl.DataFrame(
         [
             {
                 **_profile_columns(
@@ -199,6 +225,7 @@ def _write_rows(
         ],
         schema=PROFILES_SCHEMA,
     )
+    return profiles, sum(one.prompt.n_cut > 0 for one in written)
 
 
 def _profile_columns(profile: Profile) -> dict[str, Any]:

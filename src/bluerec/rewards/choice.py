@@ -8,15 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bluerec.config import ChoiceRewardConfig
+from bluerec.data.hashing import hash_name
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
-from bluerec.rewards.negatives import (
-    draw,
-    find_untouched,
-    seeded_generator,
-    seeded_integer,
-    title_codes,
-)
+from bluerec.rewards.negatives import draw, find_untouched, seeded_generator, title_codes
 from bluerec.rewards.texts import check_scores, find_rows, is_usable
 from bluerec.types import IntArray, Reader, Stateful
 
@@ -91,7 +86,7 @@ class ChoiceReward:
 
     def _is_selected(self, row: int) -> bool:
         has_title = self._titles[self._table.target_rows[row]] != 0
-        return has_title and seeded_integer(f"choice:{self._seed}:{self._example_ids[row]}") % self._config.every == 0
+        return has_title and hash_name(f"choice:{self._seed}:{self._example_ids[row]}") % self._config.every == 0
 
     def _build_choice(self, row: int) -> Choice:
         data = self._table.dataset

@@ -5,11 +5,10 @@ A draw depends on the seed and the example alone, not on the batch, its order or
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
+from bluerec.data.hashing import hash_name
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import DataError
 from bluerec.types import Float32Array, IntArray
@@ -117,12 +116,7 @@ def draw(weights: NDArray[np.float64], n: int, generator: np.random.Generator) -
 
 def seeded_generator(name: str) -> np.random.Generator:
     """A random generator that depends on a name alone."""
-    return np.random.default_rng(seeded_integer(name))
-
-
-def seeded_integer(name: str) -> int:
-    """64 bits that depend on a name alone, the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+    return np.random.default_rng(hash_name(name))
 
 
 def _largest(values: NDArray[np.floating], n: int) -> IntArray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from bluerec.config import EmbedderConfig
+from bluerec.data.profiles import LATEST
 from bluerec.data.tables import Dataset
 from bluerec.data.toy import World, build_world
 from bluerec.profiling.embedders import HashingEmbedder
@@ -26,7 +27,7 @@ def make_world(n_users: int = 20, n_items: int = N_ITEMS) -> World:
 
 def make_profiles(world: World, users: Sequence[str]) -> pl.DataFrame:
     """The true tastes in words, as a profile table as far as a store reads it."""
-    rows = [(user, world.oracle_profile(user), "oracle", 1) for user in users]
+    rows = [(user, world.oracle_profile(user), "oracle", LATEST) for user in users]
     return pl.DataFrame(rows, schema=["user_id", "text", "writer", "cutoff"], orient="row")
 
 

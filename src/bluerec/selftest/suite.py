@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bluerec.errors import ConfigError, MissingExtraError, ModelError
+from bluerec.types import CountDone
 
 # In the order of the report. Modules are loaded when their suite runs: some need the service, some a model.
 SUITES = {
@@ -47,7 +48,7 @@ class Plan:
     long: bool = False
     seed: int = 0
     data: Path | None = None
-    tell: Callable[[int, int], None] | None = None
+    tell: CountDone | None = None
     end: float = math.inf
 
     @property
@@ -128,7 +129,7 @@ def run_suite(
     seed: int = 0,
     data: Path | None = None,
     minutes: float = math.inf,
-    tell: Callable[[int, int], None] | None = None,
+    tell: CountDone | None = None,
 ) -> Result:
     """Run a suite and its planted fault in temporary folders; what it found. Raises `ConfigError` for unknown names.
 

@@ -21,6 +21,8 @@ from bluerec.serving.schemas import MAX_ID_CHARACTERS
 SESSION_COOKIE = "bluerec_session"
 SESSION_SECONDS = 12 * 3600
 _MAX_SESSIONS = 10_000
+# After which it is worth asking again whether the embedder is there.
+_WARMING_SECONDS = 2
 _bearer = HTTPBearer(auto_error=False, description="A token made by: bluerec key")
 
 
@@ -57,6 +59,7 @@ class Service:
     sessions: Sessions
     rates: RateLimiter
     generator_state: Callable[[], str]
+    embedder_state: Callable[[], str]
 
 
 def fail(status: int, code: str, message: str, retry_after: float | None = None) -> HTTPException:
@@ -111,6 +114,18 @@ def read_path_id(part: str) -> str:
 
 PrincipalOf = Annotated[Principal, Depends(find_principal)]
 ServiceOf = Annotated[Service, Depends(get_service)]
+
+
+def check_embedder(service: Service) -> None:
+    """503 while the embedder is being loaded: whoever waited for it in a thread would hold up those who need none."""
+    if service.embedder_state() == "warming":
+        message = "the embedder is being loaded; try again in some seconds, lists of stored profiles are there already"
+        raise fail(503, "warming", message, _WARMING_SECONDS)
+
+
+async def require_embedder(service: ServiceOf, _: PrincipalOf) -> None:
+    """The same as a dependency of the API, for those with a key."""
+    check_embedder(service)
 
 
 async def read_user(user_id: str, principal: PrincipalOf) -> str:

@@ -17,15 +17,18 @@ from starlette.exceptions import HTTPException
 from bluerec import __version__
 from bluerec.errors import BluerecError, DataError
 from bluerec.serving import routes, studio
-from bluerec.serving.access import PrincipalOf, Service, Sessions, fail
+from bluerec.serving.access import PrincipalOf, Service, Sessions, check_embedder, fail
 from bluerec.serving.keys import KeyRing
 from bluerec.serving.limits import Guard, Limits, RateLimiter
-from bluerec.serving.metrics import Metrics, log
+from bluerec.serving.messages import describe_fault
+from bluerec.serving.metrics import Metrics, describe_failure, log
 from bluerec.serving.ports import ProfileStore, ReasonedRecommender
 from bluerec.serving.schemas import REQUEST_FIELDS
+from bluerec.serving.warming import Warmup
 from bluerec.serving.worker import Generate, ProfileWorker
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+_SEE_LOG = "see the log and run: bluerec doctor --store STORE"
 _PLACES = ("body", "query", "path")
 # What searches and reads at the same time: more threads than this only wait for the same two cores.
 _THREADS = 8
@@ -37,20 +40,24 @@ def build_app(
     keys: KeyRing,
     *,
     generate: Generate | None = None,
+    warm: Callable[[], object] | None = None,
     limits: Limits | None = None,
     hosts: Iterable[str] = LOOPBACK_HOSTS,
 ) -> FastAPI:
     """The service as an ASGI application. `hosts` are the names that it answers for (none: any).
 
-    `generate` writes the profiles of the queue; without it jobs stay queued, for another process.
+    `generate` writes the profiles of the queue; without it jobs stay queued, for another process. `warm` loads the
+    embedder: it is called beside the start, and until it returns the service is not ready.
     """
     limits = limits or Limits()
     metrics = Metrics()
     rates = RateLimiter(limits.requests_per_second, limits.burst)
     worker = ProfileWorker(store, generate, metrics) if generate else None
+    warmup = Warmup(warm)
     service = Service(
-        store, recommender, keys, limits, metrics, Sessions(), rates, generator_state=partial(_tell_state, worker)
-    )
+        store, recommender, keys, limits, metrics, Sessions(), rates, generator_state=partial(_tell_state, worker),
+        embedder_state=lambda: warmup.state,
+    )  # fmt: skip
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +66,9 @@ def build_app(
         to_thread.current_default_thread_limiter().total_tokens = _THREADS
         if worker:
             worker.start()
+        warmup.start()
         yield
+        warmup.stop()
         if worker:
             worker.stop()
 
@@ -93,14 +102,22 @@ def _add_health(app: FastAPI, service: Service, worker: ProfileWorker | None) ->
     async def live() -> dict[str, str]:
         return {"status": "live"}
 
-    @app.get("/health/ready", summary="The store can be read and the worker runs", responses=routes.ERRORS)
+    @app.get(
+        "/health/ready",
+        summary="The store can be read, the worker runs, the embedder is there",
+        responses=routes.ERRORS,
+    )
     def ready() -> dict[str, str]:
         try:
             service.store.user_ids("", 1)
         except (BluerecError, OSError, RuntimeError, ValueError) as error:
-            raise fail(503, "store", "the store cannot be read; see the log") from error
+            log("the store cannot be read", level=logging.WARNING, **describe_failure(error))
+            raise fail(503, "store", f"the store cannot be read; {_SEE_LOG}") from error
         if worker and not worker.is_alive:
             raise fail(503, "worker", "the worker that writes profiles has ended; restart the service")
+        check_embedder(service)
+        if service.embedder_state() == "failed":
+            raise fail(503, "embedder", f"the embedder cannot be loaded; {_SEE_LOG}")
         return {"status": "ready"}
 
     @app.get("/metrics", summary="Counters for Prometheus", responses=routes.ERRORS, response_class=Response)
@@ -128,15 +145,16 @@ def _add_errors(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: Exception) -> Response:
         first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
         where = _name_place(request, first.get("loc", ()))
-        return answer(request, 422, "invalid", f"{where}: {first.get('type', 'invalid')}; see /openapi.json")
+        what = describe_fault(where, first.get("type", "invalid"), first.get("ctx", {}))
+        return answer(request, 422, "invalid", f"{where}: {what}; see /openapi.json")
 
     async def on_data(request: Request, error: Exception) -> Response:
         # What only the store can see: a text of characters that do not show, an item that has gone meanwhile.
         return answer(request, 422, "invalid", "the store refuses a value of this request; see /openapi.json")
 
     async def on_bluerec(request: Request, error: Exception) -> Response:
-        log("store refused", level=logging.WARNING, exception=type(error).__name__)
-        return answer(request, 503, "store", "the store could not do this; see the log and run: bluerec doctor")
+        log("store refused", level=logging.WARNING, **describe_failure(error))
+        return answer(request, 503, "store", f"the store could not do this; {_SEE_LOG}")
 
     async def on_defect(request: Request, error: Exception) -> Response:
         return answer(request, 500, "defect", "a defect of the service; the log has its place")

@@ -15,7 +15,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from bluerec.errors import BluerecError
+
 LOGGER = "bluerec.serving"
+_MOST_CHARACTERS = 500
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -65,6 +68,16 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(row, ensure_ascii=True)
 
 
+def describe_failure(error: BaseException) -> dict[str, Any]:
+    """An error for the log: of one that a user can mend the line that says how, of any other the type and the places.
+
+    The lines of the store's and the models' errors name no user and quote no text.
+    """
+    if not isinstance(error, BluerecError):
+        return describe_exception(error)
+    return {"exception": type(error).__name__, "reason": " ".join(str(error).split())[:_MOST_CHARACTERS]}
+
+
 def describe_exception(error: BaseException) -> dict[str, Any]:
     """The type of an exception and its places, for the log: its message may quote a profile."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -83,5 +96,5 @@ def configure_logging(level: int = logging.INFO) -> None:
 
 
 def log(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
-    """One line of the log; `facts` are counts, codes and durations, never a user's text or id."""
+    """One line of the log; `facts` are counts, codes, durations and reasons, never a user's text or id."""
     logging.getLogger(LOGGER).log(level, event, extra={"facts": facts})

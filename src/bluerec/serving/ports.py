@@ -48,7 +48,7 @@ class Job(Protocol):
 
 
 class Reasoned(Protocol):
-    """A recommended item, the sentence that brought it, and the items of the history behind that sentence."""
+    """A recommended item, the sentence that brought it (empty where none did), and the history's items behind it."""
 
     @property
     def item(self) -> Item: ...

@@ -17,7 +17,8 @@ PointKind = Literal["taken", "recommended", "sentence"]
 class Point:
     """A point of the map, in the units of its view box.
 
-    `label` is untrusted text, `n` counts within the kind, `tone` is the place of the sentence it belongs to.
+    `label` is untrusted text, `n` counts within the kind, `tone` is the place of the sentence it belongs to, None
+    where there is none.
     """
 
     kind: PointKind
@@ -25,7 +26,7 @@ class Point:
     n: int
     x: float
     y: float
-    tone: int = 0
+    tone: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from bluerec.errors import DataError, StoreError
 from bluerec.profiling.prompts import count_withheld
@@ -18,8 +18,9 @@ from bluerec.serving.access import (
     UserToRead,
     UserToWrite,
     fail,
+    require_embedder,
 )
-from bluerec.serving.metrics import log
+from bluerec.serving.metrics import describe_failure, log
 from bluerec.serving.ports import ProfileVersion
 from bluerec.serving.schemas import (
     EXAMPLE_CONTEXT,
@@ -52,7 +53,33 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         503: "Overloaded; try again.",
     }.items()
 }
-router = APIRouter(responses=ERRORS)
+UNKNOWN_USER = "no such user; nothing is kept under this id"
+# What a receipt counts of what was removed.
+_REMOVED = ("versions_removed", "interactions_removed", "rows_removed")
+
+
+def find_parameters(route: Any) -> list[str]:
+    """The query parameters that a route knows, its dependencies' among them."""
+
+    def walk(dependant: Any) -> list[str]:
+        own = [field.alias for field in dependant.query_params]
+        return own + [name for part in dependant.dependencies for name in walk(part)]
+
+    return walk(route.dependant)
+
+
+async def refuse_unknown_parameters(request: Request, _: PrincipalOf) -> None:
+    """422 for a parameter that the endpoint does not know: a misspelt one would be left out without a word."""
+    known = find_parameters(request.scope["route"]) if request.query_params else []
+    if not request.query_params.keys() <= set(known):
+        listed = f"known are {', '.join(known)}" if known else "none is known here"
+        message = f"query: has a parameter that is not known; {listed}; see /openapi.json"
+        raise fail(422, "invalid", message)
+
+
+# Of endpoints that cannot do without the embedder; those that delete wait for it to forget.
+EMBEDDING = [Depends(require_embedder)]
+router = APIRouter(responses=ERRORS, dependencies=[Depends(refuse_unknown_parameters)])
 K = Annotated[int, Query(ge=1, le=100, description="Length of the list.")]
 MaxPrice = Annotated[float | None, Query(ge=0, le=1e9, allow_inf_nan=False, description="Only items up to this price.")]
 Label = Annotated[str | None, Query(min_length=1, max_length=200)]
@@ -68,6 +95,12 @@ def require_profile(service: Service, user_id: str) -> ProfileVersion:
     if profile is None:
         raise fail(404, "unknown-user", "no such user, or no profile yet; send a history or a profile first")
     return profile
+
+
+def is_known(service: Service, user_id: str) -> bool:
+    """Whether anything is kept under this id: a profile, a history, or a place in the queue."""
+    store = service.store
+    return store.profile(user_id) is not None or bool(store.history(user_id)) or bool(store.jobs(user_id))
 
 
 def save_text(service: Service, user_id: str, text: str) -> ProfileVersion:
@@ -93,8 +126,16 @@ def get_profile(service: ServiceOf, user_id: UserToRead) -> ProfileOut:
     return show_profile(user_id, profile, count_withheld(service.store.history(user_id)))
 
 
-@router.put("/users/{user_id}/profile", summary="Save a text as the user's profile")
-def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText) -> ProfileOut:
+@router.put(
+    "/users/{user_id}/profile",
+    summary="Save a text as the user's profile",
+    responses={201: {"model": ProfileOut, "description": "Nothing was kept under this id; the user is new."}},
+    dependencies=EMBEDDING,
+)
+def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText, response: Response) -> ProfileOut:
+    """Nobody needs a history to begin. Status 201 tells whoever mistyped an id that its user is new."""
+    if not is_known(service, user_id):
+        response.status_code = 201
     return show_profile(user_id, save_text(service, user_id, body.text))
 
 
@@ -102,29 +143,38 @@ def put_profile(service: ServiceOf, user_id: UserToWrite, body: ProfileText) -> 
     "/users/{user_id}/profile",
     summary="Delete the user: events, versions, vectors, keys",
     responses=_example(EXAMPLE_RECEIPT),
+    dependencies=EMBEDDING,
 )
 def delete_profile(service: ServiceOf, user_id: UserToWrite) -> dict[str, Any]:
     """Answers with a receipt of what was searched and removed.
 
     Where the files were not searched afterwards, the user is deleted all the same: `texts_found` is null then, and
-    `search_failed` says why. So it is for a user who was deleted before: nobody knows their texts any more.
+    `search_failed` says why. 404 where nothing is kept under this id; what a deletion that failed has left behind is
+    removed before that is said.
     """
     return delete_everything(service, user_id)
 
 
 def delete_everything(service: Service, user_id: str) -> dict[str, Any]:
-    """Revoke the keys that open only this user, then remove the user from the store; the receipt.
+    """Revoke the keys that open only this user, then remove the user from the store; the receipt, or 404.
 
-    The keys go first: they name the user, and no file that is searched afterwards may.
+    The keys go first: they name the user, and no file that is searched afterwards may. The store is asked of whomever
+    it does not know, too: their rows may have gone in a deletion that failed afterwards, and it completes that.
     """
     n_revoked = service.keys.revoke_user(user_id)
     try:
         receipt = dict(service.store.delete_user(user_id))
     except StoreError as error:
-        log("a user was not deleted completely", level=logging.ERROR, exception=type(error).__name__)
+        log("a user was not deleted completely", level=logging.ERROR, **describe_failure(error))
         raise fail(
-            503, "store", "the user's keys are revoked, but the store failed; delete again with a key of scope admin"
+            503,
+            "store",
+            "the user's keys are revoked, but the store failed; delete again with a key of scope admin, until it "
+            "answers 404: then nothing is kept",
         ) from error
+    removed = [receipt[name] for name in _REMOVED if name in receipt]
+    if removed and not any(removed) and not n_revoked and receipt.get("journal_emptied", True):
+        raise fail(404, "unknown-user", UNKNOWN_USER)
     return {**receipt, "keys_revoked": n_revoked}
 
 
@@ -135,7 +185,7 @@ def get_versions(service: ServiceOf, user_id: UserToRead) -> list[ProfileOut]:
     return [show_profile(user_id, version) for version in versions]
 
 
-@router.post("/users/{user_id}/revert", summary="Make an earlier version the latest")
+@router.post("/users/{user_id}/revert", summary="Make an earlier version the latest", dependencies=EMBEDDING)
 def revert(service: ServiceOf, user_id: UserToWrite, body: RevertTo) -> ProfileOut:
     return show_profile(user_id, revert_to(service, user_id, body.version))
 
@@ -200,7 +250,7 @@ def recommend_to_user(
     return show_list(profile.version, list(service.recommender.recommend_with_reasons(user_id, k=k, **wanted)))
 
 
-@router.post("/recommend", summary="Items for any text")
+@router.post("/recommend", summary="Items for any text", dependencies=EMBEDDING)
 def recommend_to_text(service: ServiceOf, _: PrincipalOf, body: FreeText) -> RecommendationsOut:
     filters = {"max_price": body.max_price, "domain": body.domain, "category": body.category}
     wanted: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
@@ -218,7 +268,7 @@ def export_everything(service: Service, user_id: str) -> dict[str, Any]:
     """What is kept about a user, with a profile or without, or 404 where nothing is."""
     kept = dict(service.store.export_user(user_id))
     if not any(rows for name, rows in kept.items() if name != "user_id"):
-        raise fail(404, "unknown-user", "no such user; nothing is kept under this id")
+        raise fail(404, "unknown-user", UNKNOWN_USER)
     return kept
 
 

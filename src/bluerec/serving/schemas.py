@@ -36,19 +36,19 @@ EXAMPLE_CONTEXT = {
 }
 
 
+# Of these errors the answer shows the type alone, in the words of `messages.py`.
 def _check_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("not valid Unicode text") from error
+        raise PydanticCustomError("not_unicode", "not valid Unicode text") from error
     if not text.strip():
-        raise ValueError("the text is empty")
+        raise PydanticCustomError("empty_text", "the text is empty")
     return text
 
 
 def _check_seconds(timestamp: int) -> int:
     if timestamp > LAST_SECOND:
-        # The answer names the type of an error and nothing else.
         raise PydanticCustomError("not_in_seconds", "a time in Unix seconds; this is beyond the year 9999")
     return timestamp
 
@@ -137,7 +137,10 @@ class ProfileOut(BaseModel):
 
 
 class RecommendationOut(BaseModel):
-    """One item of a list with its reason. Scores stay inside: they would tell more than the ranks."""
+    """One item of a list with its reason; an empty sentence is none.
+
+    Scores stay inside: they would tell more than the ranks.
+    """
 
     rank: int = Field(examples=[1])
     item: ItemOut

@@ -10,29 +10,38 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.staticfiles import StaticFiles
 
+from bluerec.data.sentences import join_sentences
 from bluerec.serving.access import (
     SESSION_COOKIE,
     SESSION_SECONDS,
     Service,
+    ServiceOf,
     check_rate,
     check_user_id,
     fail,
-    get_service,
-    read_path_id,
 )
 from bluerec.serving.keys import Principal, Scope
 from bluerec.serving.ports import ReasonedRecommender
-from bluerec.serving.routes import delete_everything, export_everything, require_profile, revert_to, save_text
+from bluerec.serving.routes import (
+    UNKNOWN_USER,
+    delete_everything,
+    export_everything,
+    is_known,
+    require_profile,
+    revert_to,
+    save_text,
+)
 from bluerec.serving.schemas import Text
 from bluerec.serving.timeline import show_day
 from bluerec.serving.views import (
+    build_bare_page,
     build_comparison,
     build_free_reading,
     build_reading,
@@ -41,11 +50,11 @@ from bluerec.serving.views import (
     name_item,
     show_reading,
 )
+from bluerec.serving.visitors import EMBEDDING, ChangeUser, OpenUser, Visitor, check_origin
 
 WEB_FOLDER = Path(__file__).parent / "web"
 N_LISTED = 60
 _AT_ONCE = 303
-_SAFE_SITES = ("same-origin", "none")
 
 
 def _show_moment(seconds: float) -> str:
@@ -94,50 +103,6 @@ def show_failure(request: Request, status: int, message: str) -> HTMLResponse:
     return render("sign-in.html" if status == 401 else "failure.html", status, message=message if status != 401 else "")
 
 
-async def find_visitor(request: Request) -> Principal:
-    """Who is signed in. 401 without a session; 403 for a form that another site has sent."""
-    if request.method != "GET":
-        _check_origin(request)
-    service = await get_service(request)
-    principal = service.sessions.find(request.cookies.get(SESSION_COOKIE))
-    if principal is None or not service.keys.holds(principal):
-        raise fail(401, "no-session", "sign in first")
-    request.scope["key_id"] = principal.key_id
-    check_rate(service, principal.key_id)
-    return principal
-
-
-def _check_origin(request: Request) -> None:
-    """What the browser says of where a form comes from, which no page can forge: `Sec-Fetch-Site`, else `Origin`."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    if site is None and origin is None:
-        raise fail(403, "cross-site", "the browser does not say where this form comes from")
-    is_own = site in _SAFE_SITES if site is not None else urlsplit(origin or "").netloc == request.headers.get("host")
-    if not is_own:
-        raise fail(403, "cross-site", "this form was not sent by this page")
-
-
-Visitor = Annotated[Principal, Depends(find_visitor)]
-ServiceOf = Annotated[Service, Depends(get_service)]
-
-
-async def _open_user(user_id: str, visitor: Visitor) -> str:
-    user_id = read_path_id(user_id)
-    if not visitor.may_read(user_id):
-        raise fail(404, "unknown-user", "no such user")
-    return user_id
-
-
-async def _change_user(user_id: str, visitor: Visitor) -> str:
-    user_id = await _open_user(user_id, visitor)
-    if not visitor.may_write(user_id):
-        raise fail(403, "scope", "your key reads only; sign in with another to change a profile")
-    return user_id
-
-
-OpenUser = Annotated[str, Depends(_open_user)]
-ChangeUser = Annotated[str, Depends(_change_user)]
 ProfileField = Annotated[Text, Form()]
 ItemField = Annotated[str | None, Form(max_length=256)]
 
@@ -150,7 +115,7 @@ async def sign_in_by_link(service: ServiceOf, token: str = "") -> Response:
 
 @router.post("/sign-in")
 async def sign_in(request: Request, service: ServiceOf, token: Annotated[str, Form(max_length=200)] = "") -> Response:
-    _check_origin(request)
+    check_origin(request)
     return _sign_in(service, token)
 
 
@@ -181,8 +146,8 @@ def choose(
     service: ServiceOf, visitor: Visitor, q: Annotated[str, Query(max_length=256)] = "", deleted: bool = False
 ) -> Response:
     if visitor.user_id is not None:
-        if deleted or service.store.profile(visitor.user_id) is None:
-            return render("failure.html", message="There is no profile for this key.")
+        if deleted or not is_known(service, visitor.user_id):
+            return render("failure.html", message="Nothing is kept about the user of this key.")
         return RedirectResponse(f"/studio/users/{_quote_id(visitor.user_id)}", _AT_ONCE)
     found = list(service.store.user_ids(q, N_LISTED + 1))
     profiles = [(user_id, service.store.profile(user_id)) for user_id in found[:N_LISTED]]
@@ -195,7 +160,7 @@ def ask_for_text(visitor: Visitor) -> Response:
     return render("try.html", reading=None, can_keep=visitor.scope is Scope.ADMIN, message="")
 
 
-@router.post("/try")
+@router.post("/try", dependencies=EMBEDDING)
 def try_text(request: Request, service: ServiceOf, visitor: Visitor, text: ProfileField) -> Response:
     """The list of any text: nobody needs a history, and nothing is kept."""
     _check_length(service, text)
@@ -205,7 +170,7 @@ def try_text(request: Request, service: ServiceOf, visitor: Visitor, text: Profi
     return render("try.html", reading=reading, can_keep=visitor.scope is Scope.ADMIN, message="")
 
 
-@router.post("/try/keep")
+@router.post("/try/keep", dependencies=EMBEDDING)
 def keep_text(
     service: ServiceOf, visitor: Visitor, text: ProfileField, user_id: Annotated[str, Form(max_length=256)]
 ) -> Response:
@@ -224,7 +189,10 @@ def keep_text(
 def show_user(
     service: ServiceOf, visitor: Visitor, user_id: OpenUser, said: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
-    return _show(service, visitor, user_id, said=said)
+    if service.store.profile(user_id) is not None:
+        return _show(service, visitor, user_id, said=said)
+    _require_user(service, user_id)
+    return render("bare.html", page=build_bare_page(service, user_id), can_write=visitor.may_write(user_id))
 
 
 def _show(service: Service, visitor: Principal, user_id: str, text: str | None = None, said: str = "") -> HTMLResponse:
@@ -232,7 +200,7 @@ def _show(service: Service, visitor: Principal, user_id: str, text: str | None =
     return render("user.html", page=page, reading=page.reading, can_write=visitor.may_write(user_id), said=said)
 
 
-@router.post("/users/{user_id}/preview")
+@router.post("/users/{user_id}/preview", dependencies=EMBEDDING)
 def preview(
     request: Request, service: ServiceOf, visitor: Visitor, user_id: ChangeUser, text: ProfileField
 ) -> Response:
@@ -258,20 +226,20 @@ def _check_length(service: Service, text: str) -> None:
         raise fail(413, "size", f"a profile has at most {service.limits.max_profile_characters} characters")
 
 
-@router.post("/users/{user_id}/save")
+@router.post("/users/{user_id}/save", dependencies=EMBEDDING)
 def save(request: Request, service: ServiceOf, user_id: ChangeUser, text: ProfileField) -> Response:
     """Save a text. The script stays where it is until this has worked, so that no failure costs the text."""
     version = save_text(service, user_id, text).version
     return JSONResponse({"version": version}) if _wants_json(request) else _back(user_id, "saved")
 
 
-@router.post("/users/{user_id}/revert")
+@router.post("/users/{user_id}/revert", dependencies=EMBEDDING)
 def go_back(service: ServiceOf, user_id: ChangeUser, version: Annotated[int, Form(ge=1, le=2**31 - 1)]) -> Response:
     revert_to(service, user_id, version)
     return _back(user_id, "reverted")
 
 
-@router.post("/users/{user_id}/steer")
+@router.post("/users/{user_id}/steer", dependencies=EMBEDDING)
 def steer(
     request: Request,
     service: ServiceOf,
@@ -295,14 +263,12 @@ def steer(
 
 
 def _take_out(recommender: ReasonedRecommender, text: str, place: int) -> str:
-    """The text without one of its sentences, cut into the others again: on lines of their own where a space would make
-    one of two. The only sentence stays."""
+    """The text without one of its sentences, cut into the others again. The only sentence stays."""
     kept = [sentence for at, sentence in enumerate(recommender.sentences(text)) if at != place]
-    joined = " ".join(kept)
-    return (joined if list(recommender.sentences(joined)) == kept else "\n".join(kept)) or text
+    return join_sentences(kept) or text
 
 
-@router.get("/users/{user_id}/versions/{before}/{after}")
+@router.get("/users/{user_id}/versions/{before}/{after}", dependencies=EMBEDDING)
 def compare(service: ServiceOf, visitor: Visitor, user_id: OpenUser, before: int, after: int) -> Response:
     known = {version.version: version for version in service.store.versions(user_id)}
     if before not in known or after not in known:
@@ -320,15 +286,21 @@ def export(service: ServiceOf, user_id: OpenUser) -> Response:
 
 @router.get("/users/{user_id}/delete")
 def ask_delete(service: ServiceOf, user_id: ChangeUser) -> Response:
-    require_profile(service, user_id)
+    _require_user(service, user_id)
     return render("delete.html", user_id=user_id, message="")
 
 
-@router.post("/users/{user_id}/delete")
+@router.post("/users/{user_id}/delete", dependencies=EMBEDDING)
 def delete(service: ServiceOf, user_id: ChangeUser, confirm: Annotated[str, Form(max_length=256)] = "") -> Response:
     if confirm != user_id:
         return render("delete.html", 422, user_id=user_id, message="That is not the user's id; nothing was deleted.")
     return render("deleted.html", user_id=user_id, receipt=delete_everything(service, user_id))
+
+
+def _require_user(service: Service, user_id: str) -> None:
+    """404 where nothing is kept under this id. A history without a profile is something."""
+    if not is_known(service, user_id):
+        raise fail(404, "unknown-user", UNKNOWN_USER)
 
 
 def _back(user_id: str, said: str) -> Response:

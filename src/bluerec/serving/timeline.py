@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bluerec.data.tables import FIRST_PLAUSIBLE_SECOND
 from bluerec.types import LAST_SECOND, Event
 
 WIDTH, HEIGHT, MARGIN = 1000, 84, 14
-# Earlier numbers are positions in a sequence and no times.
-FIRST_TIME = 100_000_000
 _STEP = 13
 _HIGHEST = 4
 _MOST_TICKS = 9
@@ -58,19 +57,19 @@ def build_timeline(events: Sequence[Event]) -> Timeline:
         level = min(taken[column], _HIGHEST)
         taken[column] += 1
         dots.append(Dot(round(MARGIN + (column + 0.5) * _STEP, 1), HEIGHT - 30 - level * 11, _label(event)))
-    return Timeline(dots, _find_years(first, last, room) if first >= FIRST_TIME else ())
+    return Timeline(dots, _find_years(first, last, room) if first >= FIRST_PLAUSIBLE_SECOND else ())
 
 
 def show_day(seconds: float) -> str:
     """A date for people; what is no time stays a number."""
-    if not FIRST_TIME <= seconds <= LAST_SECOND:
+    if not FIRST_PLAUSIBLE_SECOND <= seconds <= LAST_SECOND:
         return f"{seconds:.15g}"
     return datetime.fromtimestamp(seconds, UTC).strftime("%-d %b %Y")
 
 
 def _label(event: Event) -> str:
     time, title = event.interaction.timestamp, event.item.title or "untitled item"
-    return f"{show_day(time)}: {title}" if FIRST_TIME <= time <= LAST_SECOND else title
+    return f"{show_day(time)}: {title}" if FIRST_PLAUSIBLE_SECOND <= time <= LAST_SECOND else title
 
 
 def _find_years(first: float, last: float, room: float) -> list[Tick]:

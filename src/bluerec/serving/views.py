@@ -37,10 +37,10 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place of a list: the item, how it moved, and the place of its sentence in the profile."""
+    """A place of a list: the item, how it moved, and the place of its sentence in the profile, or None."""
 
     move: Move
-    tone: int
+    tone: int | None
 
     @property
     def row(self) -> Reasoned:
@@ -60,9 +60,26 @@ class Reading:
     map_size: tuple[int, int] = (WIDTH, HEIGHT)
 
     @property
+    def nothing(self) -> str:
+        """Why the list is empty, if it is."""
+        if self.sentences and not any(sentence.is_wanted for sentence in self.sentences):
+            return "This says only what is to be kept away. Say what is wanted, and a list stands here."
+        return "Nothing in the catalogue fits."
+
+    @property
     def n_moved(self) -> int:
         """How many places of the list are another item's than before."""
         return sum(place.move.direction != "same" for place in self.places)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryView:
+    """The latest events of a history, latest first; `n_withheld` of them have a text that no writer reads."""
+
+    timeline: Timeline
+    events: Sequence[Event]
+    n_events: int
+    n_withheld: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +89,19 @@ class UserPage:
     user_id: str
     profile: ProfileVersion
     reading: Reading
-    timeline: Timeline
-    events: Sequence[Event]
-    n_events: int
-    n_withheld: int
+    history: HistoryView
     versions: Sequence[tuple[ProfileVersion, Sequence[Piece]]]
     trained: tuple[ProfileVersion, ProfileVersion] | None
+    job: Job | None
+    max_characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarePage:
+    """The page of a user for whom no profile has been written yet."""
+
+    user_id: str
+    history: HistoryView
     job: Job | None
     max_characters: int
 
@@ -105,15 +129,28 @@ def build_user_page(service: Service, user_id: str, profile: ProfileVersion, dra
         user_id=user_id,
         profile=profile,
         reading=build_reading(service, user_id, profile, profile.text if draft is None else draft, events),
-        timeline=build_timeline(events[-N_ON_LINE:]),
-        events=events[::-1][:N_EVENTS],
-        n_events=len(events),
-        n_withheld=count_withheld(events),
+        history=_view_history(events),
         versions=_diff_versions(versions)[::-1],
         trained=find_training(versions),
         job=jobs[-1] if jobs else None,
         max_characters=service.limits.max_profile_characters,
     )
+
+
+def build_bare_page(service: Service, user_id: str) -> BarePage:
+    """The page of a user without a profile: what there is of them until then."""
+    jobs = service.store.jobs(user_id)
+    return BarePage(
+        user_id=user_id,
+        history=_view_history(list(service.store.history(user_id))),
+        job=jobs[-1] if jobs else None,
+        max_characters=service.limits.max_profile_characters,
+    )
+
+
+def _view_history(events: Sequence[Event]) -> HistoryView:
+    timeline = build_timeline(events[-N_ON_LINE:])
+    return HistoryView(timeline, events[::-1][:N_EVENTS], len(events), count_withheld(events))
 
 
 def build_reading(
@@ -151,6 +188,7 @@ def show_reading(reading: Reading) -> dict[str, Any]:
         "text": reading.text,
         "changed": reading.changed,
         "moved": reading.n_moved,
+        "nothing": reading.nothing,
         "sentences": [
             {
                 "text": sentence.text,
@@ -232,7 +270,7 @@ def _read_sentence(text: str, items: Sequence[Item] = (), *, locked: bool = Fals
 
 def _place(moves: Sequence[Move], sentences: Sequence[str]) -> list[Place]:
     tones = {text: tone for tone, text in reversed(list(enumerate(sentences)))}
-    return [Place(move, tones.get(move.row.sentence, 0)) for move in moves]
+    return [Place(move, tones.get(move.row.sentence)) for move in moves]
 
 
 def _diff_versions(versions: Sequence[ProfileVersion]) -> list[tuple[ProfileVersion, Sequence[Piece]]]:

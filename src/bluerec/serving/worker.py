@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bluerec.errors import BluerecError, StoreError, UnavailableError
-from bluerec.serving.metrics import Metrics, log
+from bluerec.serving.metrics import Metrics, describe_failure, log
 from bluerec.serving.ports import Job, ProfileStore
 from bluerec.types import Event
 
@@ -53,7 +53,7 @@ class ProfileWorker:
             try:
                 job = self._store.next_job()
             except _FAILURES as error:
-                log("queue cannot be read", level=logging.ERROR, exception=type(error).__name__)
+                log("queue cannot be read", level=logging.ERROR, **describe_failure(error))
                 self._stopping.wait(1.0)
                 continue
             if job is None:
@@ -77,12 +77,12 @@ class ProfileWorker:
                 outcome = "gone"
             else:
                 failure, outcome = type(error).__name__, "failed"
-                log("profile was not written", level=logging.WARNING, exception=failure)
+                log("profile was not written", level=logging.WARNING, **describe_failure(error))
         self.is_waiting = False
         try:
             self._store.finish_job(job.job_id, failure)
         except _FAILURES as error:
-            log("job was not closed", level=logging.ERROR, exception=type(error).__name__)
+            log("job was not closed", level=logging.ERROR, **describe_failure(error))
         self._metrics.writing.observe(time.perf_counter() - begin)
         self._metrics.written.labels(outcome).inc()
 
@@ -97,7 +97,7 @@ class ProfileWorker:
     def _wait(self, error: UnavailableError) -> None:
         """Leave the job where it is; it is the next one again."""
         if not self.is_waiting:
-            log("the generator does not answer; the queue waits", level=logging.WARNING)
+            log("the generator does not answer; the queue waits", level=logging.WARNING, **describe_failure(error))
         self.is_waiting = True
         self._metrics.written.labels("put off").inc()
         self._stopping.wait(min(max(error.retry_after, _LEAST_WAIT), _MOST_WAIT))

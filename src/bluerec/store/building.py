@@ -23,12 +23,14 @@ from bluerec.store.embedding import bind_embedder, find_centre, place_vectors
 from bluerec.store.index import INDEX_SUFFIX, SearchFacts
 from bluerec.store.indexing import draw_sample, make_index, needs_index, reindex_store, remove_others
 from bluerec.store.records import (
+    EVENT_COLUMNS,
     VERSION_COLUMNS,
     Damaged,
     SentenceVectors,
     StoredVersion,
     pack_event,
     pack_item,
+    unpack_event,
     unpack_version,
 )
 from bluerec.store.search import EXACT_UP_TO, find_near
@@ -38,8 +40,10 @@ from bluerec.store.transactions import (
     accept_written,
     add_user,
     append_version,
+    check_events,
     clean_item,
     clean_row,
+    digest_events,
     insert_events,
     next_version,
     replace_vectors,
@@ -47,7 +51,7 @@ from bluerec.store.transactions import (
     update_digest,
     written_by,
 )
-from bluerec.types import Embedder, Float32Array, Interaction
+from bluerec.types import Embedder, Float32Array, Interaction, Item
 
 Tell = Callable[[int, int], None]
 # Is told of a user and of why the text that came for them could not be taken.
@@ -119,7 +123,8 @@ def rebuild_store(
     """Give a store the catalogue of a prepared folder and the vectors of an embedder; users and profiles stay.
 
     The old vectors and the old index count until one transaction has put the new ones in their place. Raises
-    `DataError` where the new catalogue lacks an item of somebody's history. No service may run on the store meanwhile.
+    `DataError` where the new catalogue lacks an item of somebody's history, `StoreError` where an event is damaged. No
+    service may run on the store meanwhile.
     """
     folder = Path(folder)
     is_indexed = needs_index(dataset.n_items, exact_up_to)
@@ -132,7 +137,7 @@ def rebuild_store(
         vectors = load_vectors(folder / facts["vectors_file"], shape, facts["vectors_checksum"])
         bound = bind_embedder(facts, folder, embedder)
         with database.writing() as writer:
-            _renumber_items(writer, dataset)
+            _renumber_items(writer, database, dataset)
             save_facts(writer, facts)
             _embed_profiles(writer, database, bound, vectors, progress)
             search = SearchFacts()
@@ -170,7 +175,7 @@ def _save_vectors(
     }
 
 
-def _insert_items(writer: Any, dataset: Dataset) -> None:
+def _insert_items(writer: sqlite3.Connection, dataset: Dataset) -> None:
     rows = (pack_item(row, clean_item(dataset.item(row))) for row in range(dataset.n_items))
     writer.executemany(f"INSERT INTO items VALUES ({place_holders(range(9))})", rows)
 
@@ -186,27 +191,33 @@ def _check_histories(database: Database, rows_of: Mapping[str, int]) -> None:
         )
 
 
-def _renumber_items(writer: Any, dataset: Dataset) -> None:
-    """Put the new catalogue in the place of the old one; events follow their items to the new rows."""
+def _renumber_items(writer: sqlite3.Connection, database: Database, dataset: Dataset) -> None:
+    """Put the new catalogue in the place of the old one; events follow their items to the new rows.
+
+    Raises `StoreError` for a damaged event: packed anew, it would count as whole.
+    """
     writer.execute("PRAGMA defer_foreign_keys = ON")
-    asked = (
-        "SELECT users.user_id, item_id, timestamp, rating, review_title, review_text FROM interactions "
-        "JOIN items USING (item_row) JOIN users USING (user_row)"
-    )
-    events = [Interaction(*row) for row in writer.execute(asked)]
-    rows_of = {item_id: row for row, item_id in enumerate(dataset.item_ids)}
-    user_rows = dict(writer.execute("SELECT user_id, user_row FROM users").fetchall())
-    writer.execute("DELETE FROM interactions")
+    old_ids = dict(writer.execute("SELECT item_row, item_id FROM items").fetchall())
+    asked = f"SELECT {EVENT_COLUMNS} FROM interactions WHERE user_row = ?"
+    for user_row, user_id in writer.execute("SELECT user_row, user_id FROM users").fetchall():
+        rows = writer.execute(asked, (user_row,)).fetchall()
+        try:
+            events = [unpack_event(row, user_id, Item(old_ids[row[1]], "")).interaction for row in rows]
+        except Damaged as error:
+            raise database.damaged(f"{error}, user {user_id!r}") from error
+        except KeyError as error:
+            raise database.damaged(f"items: no row {error}") from error
+        writer.execute("DELETE FROM interactions WHERE user_row = ?", (user_row,))
+        insert_events(writer, [pack_event(user_row, dataset.item_row_of[event.item_id], event) for event in events])
     writer.execute("DELETE FROM items")
     _insert_items(writer, dataset)
-    insert_events(writer, [pack_event(user_rows[event.user_id], rows_of[event.item_id], event) for event in events])
 
 
 def _fill(
     store: Store,
     dataset: Dataset,
     users: Sequence[str] | None,
-    texts: Mapping[str, tuple[str, str]],
+    texts: Mapping[str, tuple[str, str, int]],
     progress: Tell | None,
     refuse: Refuse | None,
 ) -> None:
@@ -224,21 +235,26 @@ def _fill(
         with store.writing() as writer:
             for user in part:
                 user_row, _ = add_user(writer, user)
-                insert_events(writer, [pack_event(user_row, *event) for event in _events(dataset, user, reviews)])
+                events = list(_events(dataset, user, reviews))
+                check_events([event for _, event in events], dataset.item_row_of)
+                insert_events(writer, [pack_event(user_row, *event) for event in events])
                 update_digest(writer, user_row)
                 if user in made:
-                    digest = add_user(writer, user)[1]
-                    version = written_by(made[user], texts[user][1], digest)
+                    _, name, cutoff = texts[user]
+                    # Of what the text was written from: a refresh sees that the rest came later.
+                    version = written_by(made[user], name, digest_events(writer, user_row, cutoff))
                     append_version(writer, user_row, version, next(found))
         if progress:
             progress(start + len(part), len(wanted))
 
 
-def _latest_profiles(profiles: pl.DataFrame | None) -> dict[str, tuple[str, str]]:
+def _latest_profiles(profiles: pl.DataFrame | None) -> dict[str, tuple[str, str, int]]:
+    """Text, writer and cutoff of each user's latest profile."""
     if profiles is None:
         return {}
     latest = profiles.sort("cutoff", maintain_order=True).unique("user_id", keep="last")
-    return {user: (text, writer) for user, text, writer in latest.select("user_id", "text", "writer").iter_rows()}
+    rows = latest.select("user_id", "text", "writer", "cutoff").iter_rows()
+    return {user: (text, writer, cutoff) for user, text, writer, cutoff in rows}
 
 
 def _make_versions(texts: Mapping[str, str], refuse: Refuse | None) -> dict[str, StoredVersion]:

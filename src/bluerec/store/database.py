@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bluerec.errors import StoreError
+from bluerec.errors import DataError, StoreError
 
 DATABASE_FILE = "store.sqlite"
 APPLICATION_ID = 0x626C7565
@@ -61,13 +61,21 @@ CREATE INDEX jobs_in_state ON jobs (state);
 """
 
 
+class DamagedError(StoreError):
+    """Something in the file cannot be as it was written; what lies elsewhere in it may be whole."""
+
+
 def row_checksum(*values: Any) -> int:
     """A checksum over the values of a row, each with its type and length."""
     return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
 
 
 class Database:
-    """The file `store.sqlite` of a folder. Raises `StoreError`, one line with the remedy, for whatever SQLite says."""
+    """The file `store.sqlite` of a folder. Raises `StoreError`, one line with the remedy, for whatever SQLite says.
+
+    The line goes to the log of the service: it names no user and quotes no text. And `DataError` for a text that cannot
+    be written because it is not valid Unicode.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / DATABASE_FILE
@@ -75,6 +83,7 @@ class Database:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._readers: dict[threading.Thread, sqlite3.Connection] = {}
+        self._in_use: set[sqlite3.Connection] = set()
         self._opening = threading.Lock()
         self._closed = False
         try:
@@ -90,11 +99,15 @@ class Database:
     def create(cls, folder: Path) -> Database:
         """A new, empty database."""
         database = cls(folder)
-        with database.named():
-            for statement in ("journal_mode = WAL", f"application_id = {APPLICATION_ID}"):
-                database._writer.execute(f"PRAGMA {statement}")
-            database._writer.executescript(SCHEMA)
-            database._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        try:
+            with database.named():
+                for statement in ("journal_mode = WAL", f"application_id = {APPLICATION_ID}"):
+                    database._writer.execute(f"PRAGMA {statement}")
+                database._writer.executescript(SCHEMA)
+                database._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except StoreError:
+            database.close()
+            raise
         return database
 
     @classmethod
@@ -148,15 +161,16 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A snapshot over this thread's own connection: all selects of the block see the same state."""
         with self.named():
-            self._refuse_closed()
-            connection = getattr(self._local, "connection", None)
-            if connection is None:
-                connection = self._local.connection = self._connect_reader()
-            connection.execute("BEGIN")
+            connection = self._take_reader()
             try:
-                yield connection
+                connection.execute("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    if connection.in_transaction:  # after some errors SQLite has rolled back by itself
+                        connection.execute("ROLLBACK")
             finally:
-                connection.execute("ROLLBACK")
+                self._give_back(connection)
 
     def empty_journal(self) -> bool:
         """Move everything from the write-ahead journal into the database and cut the journal to nothing.
@@ -190,28 +204,36 @@ class Database:
         return self.empty_journal()
 
     def close(self) -> None:
-        """Empty the journal and close every connection."""
-        with self._lock:
+        """Empty the journal and close every connection; one that is being read over is closed when that has ended."""
+        with self._lock, self._opening:
             if self._closed:
                 return
             self._closed = True
             for connection in reversed(self._opened):
-                connection.close()
+                if connection not in self._in_use:  # to close one under a thread that reads ends the process
+                    connection.close()
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """What SQLite and the system raise, as a `StoreError`."""
+        """What SQLite and the system raise, as a `StoreError`; a text that is none as a `DataError`."""
         try:
             yield
         except sqlite3.OperationalError as error:
             raise self._name(error) from error
+        except sqlite3.ProgrammingError as error:
+            self._refuse_closed(error)  # closed while another thread was at work
+            raise self.damaged(str(error)) from error
+        except UnicodeEncodeError as error:
+            near = error.object[max(0, error.start - 20) : error.end + 20]
+            raise DataError(f"{near!r} is not valid Unicode (half a character); mend the text") from error
         except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
             raise self.damaged(str(error)) from error
 
-    def damaged(self, reason: str) -> StoreError:
-        """The error for a file whose content cannot be right."""
-        short = " ".join(reason.split())[:120]
-        return StoreError(
+    def damaged(self, reason: str) -> DamagedError:
+        """The error for a file whose content cannot be right; it quotes nothing of that content."""
+        # Of a text that is no UTF-8 SQLite's module quotes what it can: ... column 'text' with text 'Likes ...'
+        short = " ".join(reason.partition(" with text ")[0].split())[:120]
+        return DamagedError(
             f"{self.path}: damaged ({short}); put a copy of the store in its place, or make it anew: bluerec index"
         )
 
@@ -223,21 +245,36 @@ class Database:
             return StoreError(f"{self.path}: cannot be read or written ({error}); free the disk or mend the rights")
         return self.damaged(str(error))
 
-    def _refuse_closed(self) -> None:
+    def _refuse_closed(self, cause: sqlite3.Error | None = None) -> None:
         if self._closed:
-            raise StoreError(f"{self.path}: is closed; open the store again")
+            raise StoreError(f"{self.path}: is closed; open the store again") from cause
+
+    def _take_reader(self) -> sqlite3.Connection:
+        """The connection of this thread, which nobody closes until it is given back."""
+        with self._opening:
+            self._refuse_closed()
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = self._connect_reader()
+            self._in_use.add(connection)
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._opening:
+            self._in_use.discard(connection)
+            if self._closed:
+                connection.close()
 
     def _connect_reader(self) -> sqlite3.Connection:
         """A connection for this thread; those of threads that have ended are closed.
 
         A server ends threads that are idle and makes new ones: without this each would leave its open files behind.
         """
-        with self._opening:
-            for thread in [thread for thread in self._readers if not thread.is_alive()]:
-                ended = self._readers.pop(thread)
-                self._opened.remove(ended)
-                ended.close()
-            connection = self._readers[threading.current_thread()] = self._connect()
+        for thread in [thread for thread in self._readers if not thread.is_alive()]:
+            ended = self._readers.pop(thread)
+            self._opened.remove(ended)
+            ended.close()
+        connection = self._readers[threading.current_thread()] = self._connect()
         connection.execute("PRAGMA query_only = ON")
         return connection
 
@@ -249,6 +286,16 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
         return connection
+
+
+@contextmanager
+def reading_anything(connection: sqlite3.Connection) -> Iterator[None]:
+    """In this block a text that is no UTF-8 any more comes with marks in it, and is no error: its checksum tells."""
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    try:
+        yield
+    finally:
+        connection.text_factory = str
 
 
 def place_holders(values: Sequence[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 from bluerec.errors import StoreError
 from bluerec.store import file_scan
 from bluerec.store.catalogue import VECTORS_SUFFIX
-from bluerec.store.database import Database
+from bluerec.store.database import Database, reading_anything
 from bluerec.store.index import INDEX_SUFFIX
 
 USER_TABLES = ("interactions", "versions", "sentence_vectors", "jobs")
@@ -72,7 +73,8 @@ def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any
     with database.writing() as writer:
         found = writer.execute("SELECT user_row FROM users WHERE user_id = ?", (user_id,)).fetchone()
         if found:
-            texts = _collect_texts(writer, found[0], user_id)
+            with reading_anything(writer):
+                texts = _collect_texts(writer, found[0], user_id)
             for table in USER_TABLES:
                 removed = writer.execute(f"DELETE FROM {table} WHERE user_row = ?", found)
                 receipt.rows_removed[table] = removed.rowcount
@@ -93,7 +95,7 @@ def delete_user(database: Database, folder: Path, user_id: str) -> dict[str, Any
     return receipt.as_dict(time.monotonic() - begin)
 
 
-def _collect_texts(writer: Any, user_row: int, user_id: str) -> list[str]:
+def _collect_texts(writer: sqlite3.Connection, user_row: int, user_id: str) -> list[str]:
     """What only this user should have brought: the id, texts of profiles, offers, reviews; the longest first."""
     texts = {user_id}
     for row in writer.execute("SELECT text, offered FROM versions WHERE user_row = ?", (user_row,)):

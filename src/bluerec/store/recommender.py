@@ -91,7 +91,7 @@ class Recommender:
     ) -> list[Recommendation]:
         """The same as rows with reasons. With a text beside the user, the text counts and not their profile.
 
-        Empty where there is no sentence to search with.
+        Empty where no sentence says what is wanted.
         """
         allowed = self._catalogue.allow(domain=domain, category=category, max_price=max_price)
         view = self.store.view(user_id) if user_id is not None else None

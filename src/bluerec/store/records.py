@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +111,7 @@ def pack_item(item_row: int, item: Item) -> tuple[Any, ...]:
     """An item as a row of `items`."""
     values = (
         item_row, item.item_id, item.title, item.description, _pack_texts(item.categories), item.brand,
-        None if item.price is None else float(item.price), item.domain,
+        _pack_number(item.price), item.domain,
     )  # fmt: skip
     return (*values, row_checksum(*values))
 
@@ -124,7 +125,7 @@ def unpack_item(row: Sequence[Any]) -> Item:
 
 def pack_event(user_row: int, item_row: int, event: Interaction) -> tuple[Any, ...]:
     """An interaction as a row of `interactions`."""
-    rating = None if event.rating is None else float(event.rating)
+    rating = _pack_number(event.rating)
     values = (user_row, item_row, int(event.timestamp), rating, event.review_title, event.review_text)
     return (*values, row_checksum(*values))
 
@@ -171,6 +172,11 @@ def unpack_vectors(rows: Sequence[Sequence[Any]], dimension: int, n_items: int) 
 
 def _pack_texts(texts: Sequence[str]) -> str:
     return json.dumps(list(texts), ensure_ascii=False)
+
+
+def _pack_number(number: float | None) -> float | None:
+    """A number as SQLite gives it back: it has no NaN and no -0.0, and the checksum is over what is read."""
+    return None if number is None or math.isnan(number) else float(number) + 0.0
 
 
 def _verify(row: Sequence[Any], table: str) -> None:

@@ -9,10 +9,11 @@ import polars as pl
 
 from bluerec.data.tables import INTERACTIONS_SCHEMA
 from bluerec.errors import BluerecError, DataError, ModelError, UnavailableError
+from bluerec.store.database import DamagedError
 from bluerec.store.records import KnownHistory
 from bluerec.store.store import Store
 from bluerec.store.transactions import GoneError, clean_row
-from bluerec.types import LAST_SECOND, Event, Interaction
+from bluerec.types import FIRST_SECOND, LAST_SECOND, Event, Interaction
 
 # From a user's events, oldest first, to a text and the name of what wrote it: many users at once.
 WriteMany = Callable[[Sequence[tuple[str, Sequence[Event]]]], Sequence[tuple[str, str]]]
@@ -29,7 +30,7 @@ class Refreshed:
 
     `n_offered` of the users written for have sentences of their own, which were kept. `n_gone` were deleted while
     their profile was being written. For `n_newer` others wrote meanwhile, from a newer history, and theirs was kept.
-    `failed` could not be written for, each with the reason.
+    `failed` could not be written for, or are damaged, each with the reason.
     """
 
     n_events_added: int = 0
@@ -50,9 +51,9 @@ def refresh_store(
     A killed refresh goes on where it was; one without new events changes nothing. Events of items that are not in
     the catalogue are left out and counted. Jobs of the queue that are answered by this, or were before, are closed.
 
-    A user whose profile cannot be written is named in the result, and comes last the next time. Raises
-    `UnavailableError` where the writer does not answer at present, `ModelError` where it fails for everybody who has
-    not failed before; what was written until then is kept.
+    A user whose profile cannot be written, or whose rows are damaged, is named in the result, and comes last the next
+    time. Raises `UnavailableError` where the writer does not answer at present, `ModelError` where it fails for
+    everybody who has not failed before; what was written until then is kept.
     """
     done = Refreshed(*_add(store, events)) if events is not None else Refreshed()
     waiting = list(store.stale_users())
@@ -61,15 +62,36 @@ def refresh_store(
     for start in range(0, len(waiting), _USERS_AT_ONCE):
         if progress:
             progress(start, len(waiting))
-        asked = [(user, store.load_history(user)) for user in waiting[start : start + _USERS_AT_ONCE]]
-        there = [one for one in asked if one[1].events]  # the others were deleted meanwhile
-        done.n_gone += len(asked) - len(there)
-        for one, written in _write(write, there):
+        asked = _load(store, waiting[start : start + _USERS_AT_ONCE], done, failed_before)
+        for one, written in _write(write, asked):
             _keep(store, one, written, done, failed_before)
         store.close_answered_jobs()
     if progress:
         progress(len(waiting), len(waiting))
     return done
+
+
+def _load(store: Store, users: Sequence[str], done: Refreshed, failed_before: set[str]) -> list[_Asked]:
+    """The histories of those who were not deleted meanwhile; whose is damaged has failed, and holds up nobody."""
+    loaded = []
+    for user in users:
+        try:
+            known = store.load_history(user)
+        except DamagedError as error:
+            _fail(store, user, error, done, failed_before)
+            continue
+        if known.events:
+            loaded.append((user, known))
+        else:
+            done.n_gone += 1
+    return loaded
+
+
+def _fail(store: Store, user: str, error: BluerecError, done: Refreshed, failed_before: set[str]) -> None:
+    store.note_failure(user, type(error).__name__)
+    done.failed[user] = str(error)
+    if isinstance(error, DamagedError):
+        failed_before.add(user)  # it says nothing of the writer either
 
 
 def _write(write: WriteMany, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, tuple[str, str] | BluerecError]]:
@@ -103,9 +125,8 @@ def _keep(
         made = store.save_written(user, text, writer, known=known)
     except GoneError:
         done.n_gone += 1
-    except (DataError, ModelError) as error:
-        store.note_failure(user, type(error).__name__)
-        done.failed[user] = str(error)
+    except (DataError, ModelError, DamagedError) as error:
+        _fail(store, user, error, done, failed_before)
         # Who failed before says nothing of the writer; they come last, and however many they are, each has their turn.
         if done.n_rewritten or user in failed_before:
             return
@@ -123,23 +144,7 @@ def _keep(
 
 
 def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
-    missing = [name for name in ("user_id", "item_id", "timestamp") if name not in events.columns]
-    if missing:
-        raise DataError(
-            f"new interactions: no column {', '.join(missing)} among {', '.join(events.columns)}; name them user_id, "
-            "item_id and timestamp (Unix seconds), as in docs/data-format.md"
-        )
-    names = [name for name in INTERACTIONS_SCHEMA if name in events.columns]
-    table = events.select(pl.col(name).cast(INTERACTIONS_SCHEMA[name]) for name in names)
-    empty = sum(table[name].null_count() for name in ("user_id", "item_id", "timestamp"))
-    if empty:
-        raise DataError(f"new interactions: {empty} empty user_id, item_id or timestamp; run: bluerec prepare")
-    n_late = int((table["timestamp"] > LAST_SECOND).sum())
-    if n_late:
-        raise DataError(
-            f"new interactions: {n_late} timestamps are beyond the year 9999; give Unix seconds, not milliseconds, "
-            "or run: bluerec prepare"
-        )
+    table = _check_table(events)
     known = store.catalogue.rows_of(table["item_id"].unique().to_list())
     usable = table.filter(pl.col("item_id").is_in(list(known)))
     n_added = 0
@@ -147,3 +152,40 @@ def _add(store: Store, events: pl.DataFrame) -> tuple[int, int, int]:
         new = [Interaction(**clean_row(row)) for row in rows.iter_rows(named=True)]
         n_added += store.add_events(str(user_id), new)
     return n_added, usable.height - n_added, table.height - usable.height
+
+
+def _check_table(events: pl.DataFrame) -> pl.DataFrame:
+    """The canonical columns of a table, in their types, before anything of it is added."""
+    missing = [name for name in ("user_id", "item_id", "timestamp") if name not in events.columns]
+    if missing:
+        raise DataError(
+            f"new interactions: no column {', '.join(missing)} among {', '.join(events.columns)}; name them user_id, "
+            "item_id and timestamp (Unix seconds), as in docs/data-format.md"
+        )
+    table = pl.DataFrame([_cast(events[name]) for name in INTERACTIONS_SCHEMA if name in events.columns])
+    empty = sum(table[name].null_count() for name in ("user_id", "item_id", "timestamp"))
+    if empty:
+        raise DataError(f"new interactions: {empty} empty user_id, item_id or timestamp; run: bluerec prepare")
+    n_outside = table.height - int(table["timestamp"].is_between(FIRST_SECOND, LAST_SECOND).sum())
+    if n_outside:
+        raise DataError(
+            f"new interactions: {n_outside} timestamps are not between the years 1 and 9999; give Unix seconds, not "
+            "milliseconds, or run: bluerec prepare"
+        )
+    n_infinite = int(table["rating"].is_infinite().sum()) if "rating" in table.columns else 0
+    if n_infinite:
+        raise DataError(f"new interactions: {n_infinite} ratings are infinite; leave them out, or run: bluerec prepare")
+    return table
+
+
+def _cast(column: pl.Series) -> pl.Series:
+    kind = INTERACTIONS_SCHEMA[column.name]
+    if column.dtype.is_temporal():  # as a number it would be days or some fraction of a second
+        raise DataError(f"new interactions: column {column.name} holds {column.dtype} values; run: bluerec prepare")
+    try:
+        return column.cast(kind)
+    except pl.exceptions.PolarsError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(
+            f"new interactions: column {column.name} cannot be read as {kind} ({reason}); run: bluerec prepare"
+        ) from error

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 
 from bluerec.data.hidden_characters import strip_hidden
-from bluerec.data.sentences import MAX_SENTENCES, split_sentences
+from bluerec.data.sentences import MAX_SENTENCES, cut_sentences, join_sentences, split_sentences
 
 __all__ = [
     "MAX_SENTENCES",
     "clean_line",
     "clean_text",
+    "cut_each",
+    "cut_sentences",
     "find_locked",
     "join_sentences",
     "merge_offer",
@@ -34,20 +36,38 @@ def clean_line(text: str) -> str:
     return " ".join(clean_text(text).split())
 
 
+def cut_each(sentences: Sequence[str]) -> list[str]:
+    """Sentences one by one: what stayed together as the last of a long text, or before an older splitter, is cut."""
+    return [part for sentence in sentences for part in cut_sentences(sentence)]
+
+
 def find_locked(sentences: Sequence[str], known: Sequence[str], locked: Sequence[str]) -> list[str]:
-    """The sentences of an edited text that are a person's: those that are new, and those locked before."""
+    """The sentences of an edited text that are a person's: those that are new, and those locked before.
+
+    Of a sentence that was cut elsewhere before it counts whether its parts are new or locked.
+    """
     before, kept = set(known), set(locked)
-    return [sentence for sentence in sentences if sentence not in before or sentence in kept]
+    parts_before, parts_kept = set(cut_each(known)), set(cut_each(locked))
+
+    def is_locked(sentence: str) -> bool:
+        if sentence in before:
+            return sentence in kept
+        parts = cut_sentences(sentence)
+        return not parts_before.issuperset(parts) or not parts_kept.isdisjoint(parts)
+
+    return [sentence for sentence in sentences if is_locked(sentence)]
 
 
 def merge_offer(current: Sequence[str], locked: Sequence[str], offered: Sequence[str]) -> list[str] | None:
     """The sentences after a profile is written anew: locked ones stay in their order, what was written takes the place
-    of the others. None where a person wrote all of it: then nothing may change.
+    of the others, as much of it as makes `MAX_SENTENCES` in all. None where a person wrote all of it: then nothing may
+    change.
     """
     mine = set(locked)
     if current and all(sentence in mine for sentence in current):
         return None
-    new = [sentence for sentence in offered if sentence not in mine]
+    room = MAX_SENTENCES - sum(sentence in mine for sentence in current)
+    new = [sentence for sentence in offered if sentence not in mine][: max(0, room)]
     merged: list[str] = []
     placed = False
     for sentence in current:
@@ -57,12 +77,6 @@ def merge_offer(current: Sequence[str], locked: Sequence[str], offered: Sequence
             merged += new
             placed = True
     return merged if placed else [*merged, *new]
-
-
-def join_sentences(sentences: Sequence[str]) -> str:
-    """One text that is cut into these sentences again: spaces between them, or lines where one has no end."""
-    joined = " ".join(sentences)
-    return joined if split_sentences(joined) == list(sentences) else "\n".join(sentences)
 
 
 def quote_title(title: str) -> str:

@@ -23,6 +23,7 @@ from bluerec.store.database import Database
 from bluerec.store.deletion import delete_user
 from bluerec.store.embedding import BoundEmbedder, bind_embedder
 from bluerec.store.index import SearchFacts, open_search
+from bluerec.store.inspection import TableState, inspect_tables
 from bluerec.store.jobs import JobQueue
 from bluerec.store.records import (
     Damaged,
@@ -43,6 +44,7 @@ from bluerec.store.transactions import (
     append_version,
     check_events,
     clean_row,
+    digest_events,
     find_user,
     insert_events,
     merge_written,
@@ -86,6 +88,8 @@ class Store:
             shape = (int(facts["n_items"]), int(facts["dimension"]))
             vectors = load_vectors(folder / facts["vectors_file"], shape, int(facts["vectors_checksum"]))
             bound = bind_embedder(facts, folder, embedder, offline=offline)
+            if embedder is not None:
+                bound.warm()
             searched, search = open_search(folder, vectors, facts.get("search"))
         except (KeyError, ValueError) as error:
             database.close()
@@ -95,12 +99,6 @@ class Store:
             raise
         store = cls(folder, database, Catalogue(database, vectors, search), bound)
         store.search_facts = searched
-        try:
-            if embedder is not None:
-                bound.warm()
-        except StoreError:
-            store.close()
-            raise
         return store
 
     def close(self) -> None:
@@ -183,14 +181,16 @@ class Store:
         with self._database.reading() as reader:
             rows = queries.find_versions(reader, user_id, version)
         if not rows:
-            raise StoreError(f"user {user_id!r} has no version {version}; see the versions of the profile")
+            raise StoreError(f"the user has no version {version}; see the versions of the profile")
         old = self._unpack(rows[0])
-        vectors = self.embed_sentences(old.sentences)
+        sentences = split_sentences(old.text)  # an older splitter may have cut it elsewhere
+        vectors = self.embed_sentences(sentences)
         with self._database.writing() as writer:
             last = self._latest(writer, user_id)
             if last is None:
-                raise StoreError(f"user {user_id!r} was deleted meanwhile; nothing was changed")
-            made = next_version(last, old.text, old.sentences, old.locked)
+                raise StoreError("the user was deleted meanwhile; nothing was changed")
+            locked = find_locked(sentences, old.sentences, old.locked)
+            made = next_version(last, old.text, sentences, locked)
             made = written_by(made, old.writer, last.history_digest, edited=old.edited)
             append_version(writer, find_user(writer, user_id), made, vectors)
         return made
@@ -241,16 +241,19 @@ class Store:
         """The user's events, oldest first."""
         return self.load_history(user_id).events
 
-    def load_history(self, user_id: str) -> KnownHistory:
-        """The user's events with what tells later, when a text was made of them, whose they were and which."""
+    def load_history(self, user_id: str, *, before: int | None = None) -> KnownHistory:
+        """The user's events, all or those before a second, with what tells later whose they were and which."""
         with self._database.reading() as reader:
             user_row, digest, rows = queries.find_history(reader, user_id)
+            if before is not None:
+                digest = digest_events(reader, user_row, before)
         items = self.catalogue.items_at([row[1] for row in rows])
         try:
             events = [unpack_event(row, user_id, item) for row, item in zip(rows, items, strict=True)]
         except Damaged as error:
             raise self._database.damaged(str(error)) from error
-        return KnownHistory(user_row, digest, events)
+        known = [event for event in events if before is None or event.interaction.timestamp < before]
+        return KnownHistory(user_row, digest, known)
 
     def stale_users(self) -> Sequence[str]:
         """Users with a history that their latest profile has not seen, or without a profile.
@@ -278,6 +281,10 @@ class Store:
     def item(self, item_id: str) -> Item | None:
         """An item of the catalogue, or None."""
         return self.catalogue.item(item_id)
+
+    def inspect(self) -> Sequence[TableState]:
+        """Look through every row for damage, table by table."""
+        return inspect_tables(self._database)
 
     # The rights of the person
 

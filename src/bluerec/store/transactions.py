@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,17 @@ from bluerec.store.records import (
     pack_vectors,
     pack_version,
 )
-from bluerec.store.sentences import clean_line, clean_text, join_sentences, merge_offer, split_sentences
-from bluerec.types import LAST_SECOND, Interaction, Item
+from bluerec.store.sentences import (
+    clean_line,
+    clean_text,
+    cut_each,
+    cut_sentences,
+    find_locked,
+    join_sentences,
+    merge_offer,
+    split_sentences,
+)
+from bluerec.types import FIRST_SECOND, LAST_SECOND, Interaction, Item
 
 # The digest of a user without a history.
 NO_HISTORY = "none"
@@ -58,12 +68,17 @@ def add_user(writer: sqlite3.Connection, user_id: str) -> tuple[int, str]:
 
 
 def check_events(events: Sequence[Interaction], item_rows: Mapping[str, int]) -> None:
-    """Raises `DataError` for an item that is not among these, and for a timestamp that cannot be in seconds."""
+    """Raises `DataError` for an item that is not among these, for a timestamp that cannot be in seconds, and for a
+    rating that no export could write as JSON.
+    """
     unknown = next((event.item_id for event in events if event.item_id not in item_rows), None)
     if unknown is not None:
         raise DataError(f"item {unknown!r} is not in the store's catalogue; index it first: bluerec index")
-    if any(event.timestamp > LAST_SECOND for event in events):
-        raise DataError("a timestamp is beyond the year 9999; give Unix seconds, not milliseconds")
+    if not all(FIRST_SECOND <= event.timestamp <= LAST_SECOND for event in events):
+        raise DataError("a timestamp is not between the years 1 and 9999; give Unix seconds, not milliseconds")
+    infinite = next((event.item_id for event in events if event.rating and math.isinf(event.rating)), None)
+    if infinite is not None:
+        raise DataError(f"the rating of item {infinite!r} is infinite; leave it out, or run: bluerec prepare")
 
 
 def insert_events(writer: sqlite3.Connection, packed: Sequence[tuple[Any, ...]]) -> int:
@@ -75,14 +90,21 @@ def insert_events(writer: sqlite3.Connection, packed: Sequence[tuple[Any, ...]])
 
 def update_digest(writer: sqlite3.Connection, user_row: int) -> None:
     """Make the digest of a user that of the history as it is now."""
+    writer.execute(
+        "UPDATE users SET history_digest = ? WHERE user_row = ?", (digest_events(writer, user_row), user_row)
+    )
+
+
+def digest_events(connection: sqlite3.Connection, user_row: int, before: int = LAST_SECOND + 1) -> str:
+    """The digest of a user's events, or of those before a second."""
     asked = (
         "SELECT item_id, timestamp, rating, review_title, review_text FROM interactions JOIN items USING (item_row) "
-        "WHERE user_row = ? ORDER BY timestamp, item_row"
+        "WHERE user_row = ? AND timestamp < ? ORDER BY timestamp, item_row"
     )
     digest = hashlib.blake2b(digest_size=12)
-    for row in writer.execute(asked, (user_row,)):
+    for row in connection.execute(asked, (user_row, before)):
         digest.update(repr(row).encode("utf-8", "surrogatepass"))
-    writer.execute("UPDATE users SET history_digest = ? WHERE user_row = ?", (digest.hexdigest(), user_row))
+    return digest.hexdigest()
 
 
 def read_digest(connection: sqlite3.Connection, user_row: int) -> str:
@@ -112,7 +134,7 @@ def seen_history(
         asked = "SELECT user_row, history_digest FROM users WHERE user_id = ?"
         found = writer.execute(asked, (user_id,)).fetchone()
     if found is None:
-        raise GoneError(f"user {user_id!r}, or the job for them, is not in the store, or no longer; nothing was kept")
+        raise GoneError("the user, or the job for them, is not in the store, or no longer; nothing was kept")
     return int(found[0]), str(found[1] or NO_HISTORY)
 
 
@@ -147,14 +169,16 @@ def merge_written(last: StoredVersion | None, text: str, writer: str) -> StoredV
 
     Where a person wrote all of `last` it is `last` itself, under the same number, with the text beside it.
     """
-    offered = split_sentences(text)
-    sentences = merge_offer(last.sentences, last.locked, offered) if last else offered
-    if last and sentences is None:
+    if last is None or not last.locked:
+        return replace(next_version(last, text, split_sentences(text), ()), writer=writer)
+    mine = cut_each(last.locked)
+    merged = merge_offer(cut_each(last.sentences), mine, cut_sentences(text))
+    if merged is None:
         return replace(last, offered=text)
-    sentences = sentences or []
-    kept = [sentence for sentence in sentences if last and sentence in last.locked]
-    made = next_version(last, join_sentences(sentences) if kept else text, sentences, kept)
-    return replace(made, writer=writer, offered=text if kept else None)
+    joined = join_sentences(merged)
+    sentences = split_sentences(joined)
+    made = next_version(last, joined, sentences, find_locked(sentences, merged, mine))
+    return replace(made, writer=writer, offered=text)
 
 
 def written_by(made: StoredVersion, writer: str, history_digest: str, *, edited: bool = False) -> StoredVersion:
@@ -179,7 +203,12 @@ def accept_written(text: str) -> str:
 
 
 def clean_item(item: Item) -> Item:
-    """An item with every text a stranger wrote on one line and without hidden characters; its id stays as it is."""
+    """An item with every text a stranger wrote on one line and without hidden characters; its id stays as it is.
+
+    Raises `DataError` for a price that is infinite.
+    """
+    if item.price and math.isinf(item.price):
+        raise DataError(f"the price of item {item.item_id!r} is infinite; leave it out, or run: bluerec prepare")
     return replace(
         item,
         title=clean_line(item.title),

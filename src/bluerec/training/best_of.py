@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from bluerec.profiling.prompts import join_profile
 from bluerec.rewards.scoring import combine_in_groups
 from bluerec.runs import atomic_path
 from bluerec.training.policy import Policy
-from bluerec.types import RewardFunction
+from bluerec.types import CountDone, RewardFunction
 
 # Users whose candidates are sampled together; a kill loses at most so many.
 USERS_PER_CHUNK = 16
@@ -67,7 +67,7 @@ class BestOf:
         self._prefill = prefill
         self._seed = seed
 
-    def choose(self, path: Path, tell: Callable[[int, int], None] | None = None) -> list[Best]:
+    def choose(self, path: Path, tell: CountDone | None = None) -> list[Best]:
         """One `Best` per example. Chunks are appended to `path`, and those that stand there are not sampled again.
 
         `tell` is called with (users done, users).

@@ -23,7 +23,7 @@ from bluerec.profiling.prompts import join_profile
 from bluerec.runs import level_modes
 from bluerec.training.faults import StepFacts
 from bluerec.training.prefix_scores import group_by_prompt, score_completions
-from bluerec.training.progress import EpochSampler, load_progress, save_progress
+from bluerec.training.resume_state import EpochSampler, load_resume_state, save_resume_state
 from bluerec.training.rollouts import RolloutModel
 from bluerec.training.sharing import find_generation_obstacle, find_loss_obstacle, is_sharded
 from bluerec.training.token_scores import choose_scorer
@@ -131,8 +131,8 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         # Called before the file that makes a checkpoint whole is written.
         super()._save_rng_state(output_dir)
         is_used_up = self._step % (self.args.steps_per_generation * self.num_iterations) == 0
-        save_progress(
-            self._progress_file(output_dir),
+        save_resume_state(
+            self._resume_file(output_dir),
             {name: getattr(self, name) for name in _COUNTERS},
             [] if is_used_up else self._buffered_inputs or [],
             {name: memory.state() for name, memory in self._memories.items()},
@@ -142,16 +142,16 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)
         # A checkpoint from before there was such a file ends with a generation that is used up.
-        if checkpoint is None or not self._progress_file(checkpoint).is_file():
+        if checkpoint is None or not self._resume_file(checkpoint).is_file():
             return
-        progress = load_progress(self._progress_file(checkpoint), str(self.accelerator.device))
+        state = load_resume_state(self._resume_file(checkpoint), str(self.accelerator.device))
         for name in _COUNTERS:
-            setattr(self, name, progress.counters[name])
-        self._buffered_inputs = progress.buffer or None
+            setattr(self, name, state.counters[name])
+        self._buffered_inputs = state.buffer or None
         for name, memory in self._memories.items():
-            memory.restore(progress.memories.get(name, {}))
+            memory.restore(state.memories.get(name, {}))
 
-    def _progress_file(self, checkpoint: str) -> Path:
+    def _resume_file(self, checkpoint: str) -> Path:
         return Path(checkpoint) / f"progress_{self.args.process_index}.safetensors"
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:

@@ -20,9 +20,9 @@ from bluerec.training.adapters import SETTINGS_FILE, check_same_lora, load_lora
 from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, recover_checkpoint, rewind_log
 from bluerec.training.policy import Policy
 from bluerec.training.processes import check_resumed
-from bluerec.training.session import ADAPTER_FOLDER, Progress, Round, Session, Tell
+from bluerec.training.session import ADAPTER_FOLDER, Round, Session, TellRow
 from bluerec.training.trainer_log import quieten
-from bluerec.types import Float32Array, RewardFunction, Stateful
+from bluerec.types import CountDone, Float32Array, RewardFunction, Stateful
 
 # Models below this size are trained in float32 only.
 MIN_HALF_PARAMETERS = 200_000_000
@@ -241,7 +241,7 @@ def _as_trl_reward(function: RewardFunction, prefill: str) -> Callable[..., list
     return reward
 
 
-def _join(tell: Tell | None, progress: Progress | None, n_steps: int) -> Tell:
+def _join(tell: TellRow | None, progress: CountDone | None, n_steps: int) -> TellRow:
     def both(row: Mapping[str, Any]) -> None:
         if progress:
             progress(int(row["step"]), n_steps)

@@ -21,14 +21,14 @@ from bluerec.training.session import (
     ADAPTER_FOLDER,
     EMBEDDER_FOLDER,
     N_REFERENCE_PROFILES,
-    Progress,
     Say,
     Session,
-    Tell,
+    TellRow,
     copy_folder,
     list_rounds,
 )
 from bluerec.training.warm_start import run_warm_start
+from bluerec.types import CountDone
 
 
 def _say_nothing(text: str) -> None:
@@ -43,8 +43,8 @@ def train_profiler(
     resume: bool = False,
     offline: bool = False,
     say: Say = _say_nothing,
-    tell: Tell | None = None,
-    progress: Progress | None = None,
+    tell: TellRow | None = None,
+    progress: CountDone | None = None,
 ) -> RunFolder:
     """Train with LoRA, stage by stage; returns the finished run with its adapter in `adapter/`.
 

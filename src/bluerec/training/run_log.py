@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -20,7 +20,7 @@ from bluerec.runs import RunFolder
 from bluerec.training.checkpoints import find_checkpoint
 from bluerec.training.faults import Fault, FaultWatch
 from bluerec.training.grpo import RolloutBatch, SharedPrefixGRPOTrainer, measure_flat_groups
-from bluerec.training.session import Round
+from bluerec.training.session import Round, TellRow
 
 MAX_SAMPLE_CHARACTERS = 1000
 _OF_BATCH = ("reward", "reward_std", "rewards", "watch", "flat_groups", "samples")
@@ -44,7 +44,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         *,
         title_index: TitleIndex | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
-        tell: Callable[[Mapping[str, Any]], None] | None = None,
+        tell: TellRow | None = None,
         is_writer: bool = True,
     ) -> None:
         """`rows` are those of a log that goes on, of earlier rounds too; `tell` is shown every new row.

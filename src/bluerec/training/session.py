@@ -18,7 +18,7 @@ from bluerec.profiling.models import NO_ADAPTER, Profiler, load_profiler
 from bluerec.profiling.writers import LocalWriter, write_profiles
 from bluerec.runs import RunFolder
 from bluerec.training.processes import Processes
-from bluerec.types import Embedder, Float32Array
+from bluerec.types import CountDone, Embedder, Float32Array
 
 ADAPTER_FOLDER = "adapter"
 EMBEDDER_FOLDER = "embedder"
@@ -27,8 +27,8 @@ REFERENCES_FILE = "references.parquet"
 N_REFERENCE_PROFILES = 128
 
 Say = Callable[[str], None]
-Tell = Callable[[Mapping[str, Any]], None]
-Progress = Callable[[int, int], None]
+# Shown a row of the log.
+TellRow = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Session:
     resume: bool
     offline: bool
     say: Say
-    tell: Tell | None
-    progress: Progress | None
+    tell: TellRow | None
+    progress: CountDone | None
 
     def load_profiler(self, adapter: Path | None = None) -> Profiler:
         """The language model, with the weights of an adapter where one is given."""

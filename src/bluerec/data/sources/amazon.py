@@ -12,8 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell, read_head
-from bluerec.data.sources.lines import BadLines, Delimited, JsonLines, LineFormat, read_lines
+from bluerec.data.sources.blocks import CountBytes, read_head
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import Delimited, JsonLines, LineFormat, read_lines
 from bluerec.data.sources.source import (
     EVENTS_SCHEMA,
     Source,
@@ -91,7 +92,7 @@ def _find_metadata(reviews: Path) -> list[Path]:
     return []
 
 
-def _read_events(files: list[Path], bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]:
+def _read_events(files: list[Path], bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]:
     for file in files:
         line_format = _review_format(file)
         skip = 1 if isinstance(line_format, Delimited) else 0
@@ -116,7 +117,7 @@ def _review_format(file: Path) -> LineFormat:
     return Delimited(pl.Schema({name: _REVIEW[name] for name in _CSV_COLUMNS}), columns, required=_REQUIRED)
 
 
-def _read_items(files: list[Path], bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]:
+def _read_items(files: list[Path], bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]:
     for file in files:
         domain = bare_name(file).removeprefix(META_PREFIX).replace("_", " ")
         for table in read_lines(file, JsonLines(_META, required=("parent_asin",)), bad, of="items", tell=tell):

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bluerec.errors import DataError
+from bluerec.types import IntArray
 
 BLOCK_BYTES = 8 * 2**20
 MAX_LINE_BYTES = 4 * 2**20
@@ -32,7 +36,8 @@ _FOREIGN_KINDS = {
     b"\xfd7zX": "compressed with xz; decompress it first",
 }
 
-Tell = Callable[[int], None]
+# Told how many bytes were read since it was last told.
+CountBytes = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Block:
     too_long: bool = False
 
 
-def read_blocks(path: Path, *, quoted: bool = False, tell: Tell | None = None) -> Iterator[Block]:
+def read_blocks(path: Path, *, quoted: bool = False, tell: CountBytes | None = None) -> Iterator[Block]:
     """Blocks of a text file.
 
     With `quoted`, a line break between double quotes does not end a line. `tell` hears how many bytes of the file
@@ -67,6 +72,45 @@ def read_head(path: Path, n_bytes: int = 2**20) -> bytes:
     with _open_text(path) as (text, _):
         head = text.read(n_bytes)
     return head[: head.rfind(b"\n") + 1] or head
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of some whole lines, blank lines left out: where each begins and ends, and on which line from 0.
+
+    All are (n_records,); the line break that ends a record is not of it.
+    """
+
+    begins: IntArray
+    ends: IntArray
+    lines: IntArray
+
+    def count(self, data: bytes, character: bytes, *, quoted: bool) -> IntArray:
+        """How often each record of `data` has a character, with `quoted` outside of double quotes, (n_records,)."""
+        codes = np.frombuffer(data, dtype=np.uint8)
+        places = _outside_quotes(codes, np.flatnonzero(codes == ord(character)), quoted=quoted)
+        return np.searchsorted(places, self.ends) - np.searchsorted(places, self.begins)
+
+
+def find_records(data: bytes, *, quoted: bool) -> Records:
+    """The records of some whole lines. With `quoted`, a line break between double quotes does not end one."""
+    codes = np.frombuffer(data, dtype=np.uint8)
+    breaks = np.flatnonzero(codes == ord("\n"))
+    if data and not data.endswith(b"\n"):
+        breaks = np.append(breaks, len(data))
+    ends = _outside_quotes(codes, breaks, quoted=quoted)
+    begins, lines = np.zeros_like(ends), np.zeros_like(ends)
+    begins[1:] = ends[:-1] + 1
+    lines[1:] = np.searchsorted(breaks, ends[:-1]) + 1
+    # A line may end with a carriage return and a line break.
+    is_blank = ends - begins == 0
+    is_blank |= (ends - begins == 1) & (np.append(codes, 0)[begins] == ord("\r"))
+    return Records(begins[~is_blank], ends[~is_blank], lines[~is_blank])
+
+
+def _outside_quotes(codes: NDArray[np.uint8], places: IntArray, *, quoted: bool) -> IntArray:
+    quotes = np.flatnonzero(codes == ord('"')) if quoted else np.empty(0, dtype=np.int64)
+    return places[np.searchsorted(quotes, places) % 2 == 0] if len(quotes) else places
 
 
 def _rest_of_line(text: BinaryIO, data: bytes, quoted: bool) -> bytes:

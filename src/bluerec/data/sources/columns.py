@@ -77,10 +77,19 @@ def map_events(
 def map_items(
     names: Sequence[str], given: Mapping[str, str], *, where: str, taken: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Column of each item field; `taken` are the columns of a table of events that serve its own fields."""
+    """Column of each item field; `taken` are the columns of a table of events that serve its own fields.
+
+    Raises `DataError` for what is ambiguous, if there is no id, or if an id is told other than that of the events.
+    """
     if taken is None:
         mapping = _map(names, given, _ITEM_NAMES, ITEM_OPTION, where)
     else:
+        told = given.get("item_id", taken["item_id"])
+        if told != taken["item_id"]:
+            raise DataError(
+                f"{where}: {ITEM_OPTION} item_id={told} is for a table of items; give that table with --items FILE, "
+                f"or name the column of this one with {EVENT_OPTION} item_id=NAME"
+            )
         free = [name for name in names if name not in taken.values()]
         mapping = _map(
             [*free, taken["item_id"]], {**given, "item_id": taken["item_id"]}, _ITEM_NAMES, ITEM_OPTION, where
@@ -88,6 +97,13 @@ def map_items(
     if "item_id" not in mapping:
         raise DataError(f"{where}: no column for item_id among {_listed(names)}; say {ITEM_OPTION} item_id=NAME")
     return mapping
+
+
+def describe_columns(mapping: Mapping[str, str], names: Sequence[str]) -> str:
+    """The fields with their columns, and those of the columns `names` that serve none, in words."""
+    used = ", ".join(field if field == name else f"{field}={name}" for field, name in mapping.items())
+    unused = [name for name in names if name not in mapping.values()]
+    return used + (f"; not used: {_listed(unused)}" if unused else "")
 
 
 def _map(

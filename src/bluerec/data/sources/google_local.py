@@ -14,8 +14,9 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.lines import BadLines, JsonLines, read_lines
+from bluerec.data.sources.blocks import CountBytes
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import JsonLines, read_lines
 from bluerec.data.sources.source import (
     EVENTS_SCHEMA,
     RAW_ITEMS_SCHEMA,
@@ -71,14 +72,14 @@ def _state(file: Path) -> str:
     return re.sub(r"^(review|meta)-|_10$", "", bare_name(file))
 
 
-def _read_events(files: list[Path], bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]:
+def _read_events(files: list[Path], bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]:
     names = {"gmap_id": "item_id", "time": "timestamp", "text": "review_text"}
     for file in files:
         for table in read_lines(file, JsonLines(_REVIEW, ("user_id", "gmap_id")), bad, of="events", tell=tell):
             yield complete(table.rename(names), EVENTS_SCHEMA)
 
 
-def _read_items(files: list[Path], bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]:
+def _read_items(files: list[Path], bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]:
     # An address begins with the name of the place, which the title has already.
     address = pl.col("address").str.strip_prefix(pl.col("name") + ", ")
     for file in files:

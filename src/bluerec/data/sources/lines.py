@@ -19,48 +19,13 @@ from typing import Any
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Block, Tell, read_blocks
+from bluerec.data.sources.blocks import Block, CountBytes, find_records, read_blocks
+from bluerec.data.sources.findings import BadLine, BadLines, shorten
 from bluerec.data.threads import map_ahead
-from bluerec.errors import DataError
 
 # Below this many lines, reading one by one is cheaper than halving further.
 _FEW_LINES = 32
-_SHOWN_CHARACTERS = 60
 _POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that cannot be read, and why."""
-
-    number: int
-    reason: str
-    value: str
-
-
-@dataclass
-class BadLines:
-    """Counts the bad lines of all files of a run, by what they should hold, and stops the run beyond `limit`."""
-
-    limit: int
-    counts: dict[str, int] = field(default_factory=dict)
-    first: str = ""
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-    def add(self, path: Path, bad: BadLine, *, of: str) -> None:
-        """Count one bad line among the lines `of` a kind. Raises `DataError` beyond the limit."""
-        self.counts[of] = self.counts.get(of, 0) + 1
-        where = f"{path}:{bad.number}: {bad.reason}: {_shorten(bad.value)}"
-        self.first = self.first or where
-        if self.total > self.limit:
-            before = f", the first was {self.first}" if self.first != where else ""
-            raise DataError(
-                f"{where}; more than {self.limit} bad line(s){before}; "
-                "is this the right SOURCE? To drop and count them raise --max-bad-rows"
-            )
 
 
 @dataclass(frozen=True)
@@ -109,16 +74,27 @@ class Delimited:
     encoding: str = "utf-8"
 
     def parse_block(self, data: bytes) -> pl.DataFrame:
-        """See `JsonLines.parse_block`."""
+        """See `JsonLines.parse_block`; raises `ValueError` for a line with too few, too many or no values."""
+        data = self._decode(data).encode()
+        records = find_records(data, quoted=self.quoted)
+        # The parser fills short lines with nulls, and cuts off what is too much.
+        n_separators = records.count(data, self._one_character.encode(), quoted=self.quoted)
+        if (n_separators != len(self.columns) - 1).any():
+            raise ValueError(f"a line has not {len(self.columns)} values")
         table = pl.read_csv(
-            self._decode(data).encode(),
+            data,
             has_header=False,
             schema={name: self.schema.get(name, pl.String()) for name in self.columns},
-            columns=[name for name in self.columns if name in self.schema],
+            # By their places: without a header, polars takes no names here.
+            columns=[place for place, name in enumerate(self.columns) if name in self.schema],
             separator=self._one_character,
             quote_char='"' if self.quoted else None,
         )
-        return table.filter(~pl.all_horizontal(pl.all().is_null())).select(self.schema.names())
+        # Blank lines are rows without a value, and nothing else may be.
+        table = table.filter(~pl.all_horizontal(pl.all().is_null()))
+        if table.height != len(records.lines):
+            raise ValueError("a line has no value")
+        return table.select(self.schema.names())
 
     def split(self, data: bytes) -> list[bytes]:
         """The records, each with the line breaks between its quotes."""
@@ -158,9 +134,12 @@ LineFormat = JsonLines | Delimited
 
 
 def read_lines(
-    path: Path, line_format: LineFormat, bad: BadLines, *, of: str, tell: Tell | None = None, skip: int = 0
+    path: Path, line_format: LineFormat, bad: BadLines, *, of: str, tell: CountBytes | None = None, skip: int = 0
 ) -> Iterator[pl.DataFrame]:
-    """Tables with the schema of the format, in the order of the file, the first `skip` lines left out."""
+    """Tables with the schema of the format, in the order of the file, the first `skip` lines left out.
+
+    Where the rows of a table stand is told to `bad.examples` before it is given.
+    """
 
     def parse(block: Block) -> _Parsed:
         return _parse_block(line_format, block, skip, bad.limit)
@@ -168,15 +147,20 @@ def read_lines(
     for parsed in map_ahead(parse, read_blocks(path, quoted=line_format.quoted, tell=tell)):
         for bad_line in parsed.bad:
             bad.add(path, bad_line, of=of)
-        yield from parsed.tables
+        for table, numbers in parsed.tables:
+            bad.examples.locate(path, numbers)
+            yield table
 
 
 @dataclass
 class _Parsed:
-    """What became of a block. Once `bad` is over the limit the rest of the block does not matter."""
+    """What became of a block: tables, with the line of each row, and bad lines.
+
+    Once `bad` is over the limit the rest of the block does not matter.
+    """
 
     limit: int
-    tables: list[pl.DataFrame] = field(default_factory=list)
+    tables: list[tuple[pl.DataFrame, pl.Series]] = field(default_factory=list)
     bad: list[BadLine] = field(default_factory=list)
 
     @property
@@ -196,8 +180,17 @@ def _parse_block(line_format: LineFormat, block: Block, skip: int, limit: int) -
     if table is None:
         _parse_halves(line_format, line_format.split(data), first_line, parsed)
     else:
-        parsed.tables.append(table)
+        parsed.tables.append((table, _number_rows(line_format, data, first_line, table.height)))
     return parsed
+
+
+def _number_rows(line_format: LineFormat, data: bytes, first_line: int, n_rows: int) -> pl.Series:
+    """The line on which each row of some data begins, (n_rows,); null where the parser divides them otherwise."""
+    n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    if n_rows == n_lines:
+        return pl.int_range(first_line, first_line + n_rows, eager=True)
+    lines = find_records(data, quoted=line_format.quoted).lines
+    return pl.Series(first_line + lines) if len(lines) == n_rows else pl.Series([None] * n_rows, dtype=pl.Int64())
 
 
 def _try_all(line_format: LineFormat, data: bytes) -> pl.DataFrame | None:
@@ -219,25 +212,28 @@ def _parse_halves(line_format: LineFormat, lines: Sequence[bytes], first_line: i
     for half in (lines[:middle], lines[middle:]):
         if parsed.is_hopeless:
             return
-        table = _try_all(line_format, b"\n".join(half))
+        data = b"\n".join(half)
+        table = _try_all(line_format, data)
         if table is None:
             _parse_halves(line_format, half, first_line, parsed)
         else:
-            parsed.tables.append(table)
+            parsed.tables.append((table, _number_rows(line_format, data, first_line, table.height)))
         first_line += sum(line.count(b"\n") + 1 for line in half)
 
 
 def _parse_singly(line_format: LineFormat, lines: Sequence[bytes], first_line: int, parsed: _Parsed) -> None:
-    rows, number = [], first_line
+    rows, numbers, number = [], [], first_line
     for line in lines:
         if line.strip():
             try:
                 rows.append(coerce_fields(line_format, line_format.parse_line(line)))
+                numbers.append(number)
             except (ValueError, csv.Error) as error:
                 reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
                 parsed.bad.append(BadLine(number, reason, _decode(line)))
         number += line.count(b"\n") + 1
-    parsed.tables.append(pl.DataFrame(rows, schema=line_format.schema, orient="row"))
+    table = pl.DataFrame(rows, schema=line_format.schema, orient="row")
+    parsed.tables.append((table, pl.Series(numbers, dtype=pl.Int64())))
 
 
 def coerce_fields(line_format: LineFormat, values: dict[str, Any]) -> tuple[Any, ...]:
@@ -247,9 +243,9 @@ def coerce_fields(line_format: LineFormat, values: dict[str, Any]) -> tuple[Any,
         try:
             value = _COERCIONS[kind.base_type()](values.get(name))
         except (ValueError, OverflowError):
-            raise ValueError(f"{name} is {_shorten(str(values[name]))}, not of type {kind}") from None
+            raise ValueError(f"{name} is {shorten(str(values[name]))}, not of type {kind}") from None
         if name in line_format.required and value in (None, ""):
-            raise ValueError(f"no {name} among the fields {_shorten(', '.join(map(str, values)))}")
+            raise ValueError(f"no {name} among the fields {shorten(', '.join(map(str, values)))}")
         row.append(value)
     return tuple(row)
 
@@ -306,9 +302,3 @@ _COERCIONS = {pl.String: _to_text, pl.Int64: _to_integer, pl.Float64: _to_number
 
 def _decode(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace")
-
-
-def _shorten(text: str) -> str:
-    """The beginning of a value, printable, on one line."""
-    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
-    return ascii(shown) if not shown.isprintable() else repr(shown)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.lines import BadLines, Delimited, read_lines
+from bluerec.data.sources.blocks import CountBytes
+from bluerec.data.sources.findings import BadLines
+from bluerec.data.sources.lines import Delimited, read_lines
 from bluerec.data.sources.source import EVENTS_SCHEMA, RAW_ITEMS_SCHEMA, Source, complete, list_files
 from bluerec.errors import DataError
 
@@ -111,12 +112,12 @@ def open_movielens(path: Path) -> Source:
     raise DataError(f"{path}: no {pairs} in it; give the {wanted}")
 
 
-def _read_events(file: Path, layout: _Layout, bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]:
+def _read_events(file: Path, layout: _Layout, bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]:
     for table in read_lines(file, layout.rating_lines, bad, of="events", tell=tell, skip=layout.header):
         yield complete(table, EVENTS_SCHEMA)
 
 
-def _read_items(file: Path, layout: _Layout, bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]:
+def _read_items(file: Path, layout: _Layout, bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]:
     for table in read_lines(file, layout.movie_lines, bad, of="items", tell=tell, skip=layout.header):
         if "genres" in table.columns:
             genres = pl.col("genres").str.split("|").list.set_difference([_NO_GENRES])

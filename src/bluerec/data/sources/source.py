@@ -9,11 +9,12 @@ from typing import Protocol
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell
-from bluerec.data.sources.lines import BadLines
+from bluerec.data.sources.blocks import CountBytes
+from bluerec.data.sources.findings import BadLines
 from bluerec.errors import DataError
 
-# `timestamp` is in ticks of the source, `Source.ticks_per_second` of them in a second.
+# `timestamp` is in ticks of the source, `Source.ticks_per_second` of them in a second; `rating` is not a number (NaN)
+# where something stands that cannot be read as one.
 EVENTS_SCHEMA = pl.Schema(
     {
         "user_id": pl.String(),
@@ -41,7 +42,7 @@ RAW_ITEMS_SCHEMA = pl.Schema(
 class ReadTables(Protocol):
     """Tables in source order; bad lines go to `bad`, the bytes read so far to `tell`."""
 
-    def __call__(self, bad: BadLines, tell: Tell | None = None) -> Iterator[pl.DataFrame]: ...
+    def __call__(self, bad: BadLines, tell: CountBytes | None = None) -> Iterator[pl.DataFrame]: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Source:
 
     `read_items` may give an item more than once, the first counts; with `items_repeat` that is no fault, because
     they stand in the rows of the events. Where `read_items` is None the items are those that the events name.
-    `notes` says in sentences what was guessed or not found.
+    `notes` says in sentences what was guessed or not found, `unknown_items_remedy` what to do where the events name
+    items that `read_items` does not give.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Source:
     read_items: ReadTables | None = None
     items_repeat: bool = False
     notes: tuple[str, ...] = ()
+    unknown_items_remedy: str = "check that the metadata is whole and belongs to these interactions"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from bluerec.data.sources.blocks import Tell, read_head
-from bluerec.data.sources.lines import BadLine, BadLines, Delimited, JsonLines, LineFormat, coerce_fields, read_lines
+from bluerec.data.sources.blocks import CountBytes, read_head
+from bluerec.data.sources.findings import BadLine, BadLines
+from bluerec.data.sources.lines import Delimited, JsonLines, LineFormat, coerce_fields, read_lines
 from bluerec.data.sources.source import has_suffix
 from bluerec.errors import DataError, first_line
 
@@ -41,7 +42,7 @@ class TableFile:
         return self.sample.columns
 
     def read(
-        self, types: Types, required: tuple[str, ...], bad: BadLines, *, of: str, tell: Tell | None = None
+        self, types: Types, required: tuple[str, ...], bad: BadLines, *, of: str, tell: CountBytes | None = None
     ) -> Iterator[pl.DataFrame]:
         """The columns named in `types`, as those types; a row without a required column is a bad line."""
         if self.table_format == "parquet":
@@ -54,7 +55,7 @@ class TableFile:
         return read_lines(self.path, line_format, bad, of=of, tell=tell, skip=1)
 
     def _read_parquet(
-        self, types: Types, required: tuple[str, ...], bad: BadLines, of: str, tell: Tell | None
+        self, types: Types, required: tuple[str, ...], bad: BadLines, of: str, tell: CountBytes | None
     ) -> Iterator[pl.DataFrame]:
         n_rows = 0
         for table in self._scan_parquet(types):
@@ -64,6 +65,7 @@ class TableFile:
             for row in lacks.arg_true():
                 values = ", ".join(f"{name}={table[name][row]!r}" for name in required)
                 bad.add(self.path, BadLine(n_rows + row + 1, "row without an id", values), of=of)
+            bad.examples.locate(self.path, (~lacks).arg_true().cast(pl.Int64) + n_rows + 1)
             n_rows += table.height
             yield table.filter(~lacks)
         if tell is not None:

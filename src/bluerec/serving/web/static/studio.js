@@ -6,6 +6,7 @@
   const TONES = 6;
   const PAUSE = 250;
   const PATIENCE = 8000;
+  const AGAIN = 1000;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const form = find("editor");
   const text = find("text");
@@ -17,6 +18,7 @@
   const letter = (tone) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[tone % 26];
   const fill = (node, selector, content) => { node.querySelector(selector).textContent = content; };
   const badge = (node, tone) => {
+    if (tone === null) return;
     const mark = node.querySelector(".letter");
     mark.textContent = letter(tone);
     mark.className = "letter t" + (tone % TONES);
@@ -34,6 +36,7 @@
     const item = copy("place-form");
     item.dataset.item = row.item_id;
     badge(item, row.tone);
+    item.querySelector(".because").hidden = row.tone === null;
     fill(item, ".rank", row.rank);
     fill(item, ".title", row.title);
     fill(item, ".about", row.about);
@@ -86,8 +89,9 @@
     find("map-lines").replaceChildren(...found.flatMap((point) => sentences
       .filter((own) => own.tone === point.tone)
       .map((own) => shape("line", { class: "t" + (point.tone % TONES), x1: own.x, y1: own.y, x2: point.x, y2: point.y }))));
+    const own = (point) => point.tone === null ? {} : { "data-tone": point.tone % TONES };
     const mark = (point, kind, title, body, written) => shape("g", {
-      class: kind + " t" + (point.tone % TONES), "data-tone": point.tone % TONES, "data-rank": point.n,
+      ...own(point), class: point.tone === null ? kind : kind + " t" + (point.tone % TONES), "data-rank": point.n,
       transform: "translate(" + point.x + " " + point.y + ")",
     }, label("title", title), body, written);
     find("map-marks").replaceChildren(
@@ -121,6 +125,7 @@
   const show = (answer) => {
     move(answer.rows.map((row) => ({ ...row, sentence: answer.sentences[row.tone]?.text ?? "" })));
     find("nothing").hidden = answer.rows.length > 0;
+    find("nothing").textContent = answer.nothing;
     find("sentences")?.replaceChildren(...answer.sentences.map(drawSentence));
     drawMap(answer.points);
     const gone = find("gone");
@@ -142,14 +147,25 @@
     if (latest) latest.abort();
     const mine = latest = new AbortController();
     const slow = setTimeout(() => say("Still waiting for the server…"), 1500);
-    const late = setTimeout(() => mine.abort("late"), PATIENCE);
+    const giveUp = () => setTimeout(() => mine.abort("late"), PATIENCE);
+    let late = giveUp();
     list.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(address, {
-        method: "POST", body: new URLSearchParams(content), signal: mine.signal, headers: { accept: "application/json" },
-      });
-      const found = await answer.json().catch(() => null);
-      if (mine !== latest) return;
+      let answer, found;
+      for (;;) {
+        answer = await fetch(address, {
+          method: "POST", body: new URLSearchParams(content), signal: mine.signal, headers: { accept: "application/json" },
+        });
+        found = await answer.json().catch(() => null);
+        if (mine !== latest) return;
+        if (found?.error?.code !== "warming") break;
+        // It has just started and answers: that is no reason to give up.
+        clearTimeout(slow);
+        clearTimeout(late);
+        say("The server has just started and is loading its model…");
+        await new Promise((done) => setTimeout(done, AGAIN));
+        late = giveUp();
+      }
       if (answer.ok && found) use(found);
       else say(what + ": " + (found?.error?.message ?? "the server failed") + ". Your text is still here.", true);
     } catch {

@@ -17,7 +17,7 @@ _FACTS = "facts"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ResumeState:
     """Counters of the trainer, batches that were generated and are still to be used, and memories of rewards."""
 
     counters: dict[str, int]
@@ -25,7 +25,7 @@ class Progress:
     memories: dict[str, dict[str, float]]
 
 
-def save_progress(
+def save_resume_state(
     path: Path,
     counters: Mapping[str, int],
     buffer: Sequence[Mapping[str, Any]],
@@ -43,8 +43,8 @@ def save_progress(
     save_file(tensors, path, metadata={_FACTS: json.dumps(facts)})
 
 
-def load_progress(path: Path, device: str) -> Progress:
-    """The inverse of `save_progress`."""
+def load_resume_state(path: Path, device: str) -> ResumeState:
+    """The inverse of `save_resume_state`."""
     batches: dict[int, dict[str, torch.Tensor]] = {}
     # Not read to the device itself: in one of several processes its name may be one that safetensors does not know.
     with safe_open(path, framework="pt") as file:
@@ -52,7 +52,7 @@ def load_progress(path: Path, device: str) -> Progress:
         for key in file.keys():  # noqa: SIM118 - it is no mapping
             index, _, name = key.partition(".")
             batches.setdefault(int(index), {})[name] = file.get_tensor(key).to(device)
-    return Progress(facts["counters"], [batches[index] for index in sorted(batches)], facts["memories"])
+    return ResumeState(facts["counters"], [batches[index] for index in sorted(batches)], facts["memories"])
 
 
 class EpochSampler(RepeatSampler):  # type: ignore[misc]
