@@ -1,5 +1,6 @@
 """The search is exact, with and without the neighbours that are kept, and filters shorten no list."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 
 from bluerec.data.wishes import UNWANTED_WEIGHT
 from bluerec.errors import DataError
+from bluerec.store.building import build_store
 from bluerec.store.recommender import Recommender
 from bluerec.store.records import SentenceVectors
 from bluerec.store.search import find_near, search_all, search_near
 from bluerec.store.sentences import MAX_SENTENCES, quote_title, split_sentences
 from bluerec.store.store import Store
-from store.stores import EMBEDDER, make_store
+from store.stores import CONFIG, EMBEDDER, make_store, make_world
 
 
 def unit(rng: np.random.Generator, n: int, dimension: int = 16) -> np.ndarray:
@@ -126,6 +128,24 @@ def test_not_this_sinks_the_item_and_more_like_lifts_it(recommender: Recommender
     assert recommender.recommend(text=recommender.not_this(text, first), k=120)["item_id"].to_list().index(first) > 10
     assert recommender.recommend(text=recommender.more_like(text, late), k=120)["item_id"].to_list().index(late) < 30
     assert recommender.recommend_with_reasons(text="Nothing like chess.") == []
+
+
+def test_a_wish_needs_a_name_and_room(recommender: Recommender, tmp_path: Path) -> None:
+    full = "Chess. " * MAX_SENTENCES
+    with pytest.raises(DataError, match="at most 48 sentences; take one out first"):
+        recommender.not_this(full, "i0005")
+    assert recommender.more_like("Chess. " * (MAX_SENTENCES - 1), "i0005").count("More like ") == 1
+    world = make_world()
+    items = world.dataset.items.with_columns(
+        title=pl.lit(""),
+        brand=pl.Series(["Acme", *[None] * (world.dataset.n_items - 1)]),
+        categories=pl.lit([], pl.List(pl.String)),
+    )
+    folder = build_store(tmp_path / "untitled", replace(world.dataset, items=items), EMBEDDER, CONFIG, users=[])
+    with Store.open(folder, embedder=EMBEDDER) as store:
+        assert Recommender(store).not_this("Chess.", "i0000") == "Chess. Nothing like Acme."
+        with pytest.raises(DataError, match="no title, brand or category"):
+            Recommender(store).not_this("Chess.", "i0001")
 
 
 def test_a_person_may_say_in_many_ways_what_is_not_wanted(recommender: Recommender) -> None:

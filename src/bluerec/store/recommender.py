@@ -13,7 +13,7 @@ from bluerec.data.wishes import read_signs, read_wish
 from bluerec.errors import DataError
 from bluerec.store.records import UserView
 from bluerec.store.search import NOTHING, BoolArray, Found, search_near
-from bluerec.store.sentences import clean_text, join_sentences, quote_title, split_sentences
+from bluerec.store.sentences import MAX_SENTENCES, clean_text, join_sentences, quote_title, split_sentences
 from bluerec.store.store import Store
 from bluerec.types import Embedder, Float32Array, IntArray, Item, TextKind
 
@@ -132,11 +132,14 @@ class Recommender:
         return np.stack([known[sentence] for sentence in sentences])
 
     def more_like(self, text: str, item_id: str) -> str:
-        """The profile with the wish for more of an item. Raises `DataError` for an unknown item."""
+        """The profile with the wish for more of an item.
+
+        Raises `DataError` for an item that is unknown or has no name, and where the profile has no room.
+        """
         return self._steer(text, "More like", item_id)
 
     def not_this(self, text: str, item_id: str) -> str:
-        """The profile with the wish for nothing like an item. Raises `DataError` for an unknown item."""
+        """The profile with the wish for nothing like an item; raises what `more_like` does."""
         return self._steer(text, "Nothing like", item_id)
 
     def embed(self, texts: Sequence[str], kind: TextKind) -> Float32Array:
@@ -220,4 +223,10 @@ class Recommender:
         item = self._catalogue.item(item_id)
         if item is None:
             raise DataError(f"item {item_id!r} is not in the store's catalogue; index it first: bluerec index")
-        return join_sentences([*split_sentences(text), f"{wish} {quote_title(item.title)}."])
+        name = item.title or item.brand or (item.categories[-1] if item.categories else "")
+        if not name.strip():
+            raise DataError("the item has no title, brand or category to name it by; say it in words instead")
+        sentences = split_sentences(text)
+        if len(sentences) >= MAX_SENTENCES:  # one more would become a part of the last
+            raise DataError(f"a profile has at most {MAX_SENTENCES} sentences; take one out first")
+        return join_sentences([*sentences, f"{wish} {quote_title(name)}."])
