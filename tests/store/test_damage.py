@@ -115,7 +115,7 @@ def test_a_rebuild_takes_over_no_damaged_history(tmp_path: Path) -> None:
     with Store.open(folder, embedder=EMBEDDER) as store:
         change_first(store, "u0001", "interactions SET rating = 7.5")
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"damaged \(interactions: .* its checksum, user 'u0001'"):
+        with pytest.raises(StoreError, match=r"damaged \(interactions: .* its checksum, user row 2"):
             rebuild_store(folder, make_world().dataset, EMBEDDER, CONFIG)
     with Store.open(folder, embedder=EMBEDDER) as store, pytest.raises(StoreError, match="damaged"):
         store.history("u0001")

@@ -61,12 +61,12 @@ def write_command(
     if not len(table):
         raise DataError(f"{directory}: no user in split {split!r}; choose another --split")
     check_writable(out)
-    _tell_whom(table, in_split, split)
     if endpoint is None:
         chosen = _load(settings.profiler, seed=seed, offline=offline)
     else:
         writer, count_tokens = open_endpoint(endpoint, settings.profiler)
         chosen = _Chosen(writer, count_tokens, writer.name, _PER_PART_ELSEWHERE, is_rough=True)
+    _tell_whom(table, in_split, split)
     console.say(f"writing {len(table)} profiles with {chosen.label}")
     _tell_settings(settings.profiler)
     with console.progress("writing profiles") as progress:

@@ -204,7 +204,8 @@ def _renumber_items(writer: sqlite3.Connection, database: Database, dataset: Dat
         try:
             events = [unpack_event(row, user_id, Item(old_ids[row[1]], "")).interaction for row in rows]
         except Damaged as error:
-            raise database.damaged(f"{error}, user {user_id!r}") from error
+            # The row only: of whom it is, `bluerec doctor --store` says, and no log.
+            raise database.damaged(f"{error}, user row {user_row}") from error
         except KeyError as error:
             raise database.damaged(f"items: no row {error}") from error
         writer.execute("DELETE FROM interactions WHERE user_row = ?", (user_row,))

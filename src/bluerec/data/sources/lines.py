@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from bluerec.data.sources.blocks import Block, CountBytes, find_records, read_blocks
@@ -81,6 +82,8 @@ class Delimited:
         n_separators = records.count(data, self._one_character.encode(), quoted=self.quoted)
         if (n_separators != len(self.columns) - 1).any():
             raise ValueError(f"a line has not {len(self.columns)} values")
+        if self.quoted and _has_text_after_quotes(data, self._one_character):
+            raise ValueError("text follows a closing quote")  # of which the parser makes what it likes
         table = pl.read_csv(
             data,
             has_header=False,
@@ -131,6 +134,14 @@ class Delimited:
 
 
 LineFormat = JsonLines | Delimited
+
+
+def _has_text_after_quotes(data: bytes, separator: str) -> bool:
+    """Whether a closing quote is followed by anything but a separator, the end of a line or, doubled, a quote."""
+    characters = np.frombuffer(data, np.uint8)
+    closing = np.flatnonzero(characters == ord('"'))[1::2]
+    following = characters[closing[closing + 1 < len(characters)] + 1]
+    return not np.isin(following, np.frombuffer(f'{separator}"\r\n'.encode(), np.uint8)).all()
 
 
 def read_lines(
