@@ -38,8 +38,8 @@ def render_config() -> str:
         "# Settings\n",
         NOTICE,
         "A recipe is a TOML file with any of these sections; `--set section.key=value` overrides one value. An unknown",
-        "key is an error. The table `[trl]` passes to TRL's `GRPOConfig` as it is; a key that a setting here decides is",
-        "refused.\n",
+        "key is an error. The table `[trl]` passes to TRL's `GRPOConfig` as it is; a key that a setting here decides",
+        "is refused.\n",
     ]
     for section in dataclasses.fields(Config):
         if not dataclasses.is_dataclass(section.default_factory):
