@@ -38,21 +38,19 @@ _AGAINST = frozenset(
         exclude; leave out; stop; stopped; quit; given up; enough; less; fewer; spare me; tired; bored; sick; fed up;
         done with; used to; lost interest in; lost all interest in; without; except; except for; apart from; other
         than; rather than; instead of; as opposed to
-
     """)
 )
 _LONGEST = max(len(phrase.split()) for phrase in _AGAINST)
-# Verbs that no title begins with.
+# Of these, verbs that no title begins with.
 _VERBS = _words("avoid avoids hate hates dislike dislikes detest detests loathe loathes exclude")
-# What may stand before that.
+# What may stand before what decides.
 _BEFORE = _words("""
     i i'm i'd i've we we're we've they they're they've he he's she she's this the that user shopper customer reader
     player person reviewer am are is was were have has had do does did will would can could should really just simply
     also now definitely absolutely particularly especially currently honestly please so very and but though although
     yet
-
 """)
-# What may stand between that and what is named: ways to say "like" or "show", and words that join.
+# What may stand between what decides and what is named: ways to say "like" or "show", and words that join.
 _LIKING = _words("""
     like likes liked liking love loves loved enjoy enjoys enjoyed want wants wanted need needs buy buys buying bought
     play plays playing read reads reading use uses using wear wears wearing watch watches watching prefer prefers
@@ -62,12 +60,13 @@ _LIKING = _words("""
 # Of these, what may be named itself: "not interested in watches".
 _NOUNS = _words("play playing reading show watches")
 _JOINING = _words("for about of on in to from by with at up a an the any that me us my your be have get")
+_BETWEEN = _LIKING | _JOINING
 # With one of these, "no" and "not" make no wish: "not only chess", "no one beats Mario", "never tired of racing".
 _NO_WISH = _words("""
     only just merely one nothing than matter doubt wonder less least mention sure hate hates dislike dislikes mind
     tire tires tired bored sick enough miss misses fail fails stop stops without beats beat better bad
-
 """)
+# Ends that say nothing, and ends that decide against what is before them.
 _IDLE_ENDS = tuple(
     _phrases("please; thanks; thank you; anymore; any more; any longer; at all; for now; ever again; again")
 )
@@ -76,7 +75,6 @@ _AGAINST_ENDS = tuple(
         is not for me; are not for me; isn't for me; aren't for me; is no longer for me; are no longer for me; not
         for me; is not my thing; are not my thing; isn't my thing; aren't my thing; not my thing; no thanks; no thank
         you; bores me; bore me
-
     """)
 )
 _MORE_LIKE = re.compile(r"^more like\s+(?=\S)", re.IGNORECASE)
@@ -122,6 +120,11 @@ def split_wishes(sentence: str) -> list[str]:
             return parts
         parts[:1] = cut
     return [sentence]
+
+
+def read_contents(sentences: Sequence[str]) -> list[str]:
+    """What each sentence is searched for by."""
+    return [read_wish(sentence).content for sentence in sentences]
 
 
 def read_signs(sentences: Sequence[str]) -> IntArray:
@@ -171,7 +174,7 @@ def _read_against(body: str) -> str:
             return ""
         start += 1
     place = start + length
-    while place < len(words) and folded[place] in _LIKING | _JOINING and words[place][0].islower():
+    while place < len(words) and folded[place] in _BETWEEN and words[place][0].islower():
         place += 1
     if place == len(words) and place > start + length and folded[-1] in _NOUNS:
         place -= 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from bluerec.data.histories import ExampleTable
 from bluerec.data.sentences import split_sentences
-from bluerec.data.wishes import combine_wishes, read_signs, read_wish
+from bluerec.data.wishes import combine_wishes, read_contents, read_signs
 from bluerec.evaluation.vector_rankers import ItemSpace, Queries
 from bluerec.types import Embedder, Float32Array
 
@@ -74,4 +74,4 @@ def score_sentences(texts: Sequence[str], space: ItemSpace, embedder: Embedder) 
 
 def _embed_wishes(sentences: Sequence[str], space: ItemSpace, embedder: Embedder) -> Float32Array:
     """What each sentence names, in the space of the items: (n_sentences, dimension)."""
-    return space.place(embedder.embed([read_wish(sentence).content for sentence in sentences], "profile"))
+    return space.place(embedder.embed(read_contents(sentences), "profile"))

@@ -14,7 +14,7 @@ import polars as pl
 
 from bluerec.config import EmbedderConfig
 from bluerec.data.tables import INTERACTIONS_SCHEMA, Dataset
-from bluerec.data.wishes import read_wish
+from bluerec.data.wishes import read_contents
 from bluerec.errors import ConfigError, DataError, StoreError
 from bluerec.profiling.embedders import embed_items
 from bluerec.store.catalogue import VECTORS_SUFFIX, load_vectors, save_vectors, sync_folder
@@ -326,7 +326,7 @@ def _embed_profiles(
             versions = [unpack_version(row) for row in rows]
         except Damaged as error:
             raise database.damaged(str(error)) from error
-        sentences = [read_wish(sentence).content for version in versions for sentence in version.sentences]
+        sentences = read_contents([sentence for version in versions for sentence in version.sentences])
         made = embedder.embed(sentences, "profile")
         found = SentenceVectors(made, *find_near(item_vectors, made))
         lengths = [len(version.sentences) for version in versions]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bluerec.data.wishes import read_signs, read_wish
+from bluerec.data.wishes import read_contents, read_signs, read_wish
 from bluerec.errors import DataError
 from bluerec.store.records import UserView
 from bluerec.store.search import NOTHING, BoolArray, Found, search_near
@@ -144,7 +144,7 @@ class Recommender:
 
     def embed(self, texts: Sequence[str], kind: TextKind) -> Float32Array:
         """Vectors of sentences as the search sees them, or of other texts: (n_texts, dimension)."""
-        contents = [read_wish(text).content for text in texts] if kind == "profile" else texts
+        contents = read_contents(texts) if kind == "profile" else texts
         return self.store.embedder.embed(contents, kind)
 
     def item_vectors(self, item_ids: Sequence[str]) -> Float32Array:

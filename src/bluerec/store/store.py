@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bluerec.data.wishes import read_wish
+from bluerec.data.wishes import read_contents
 from bluerec.errors import BluerecError, StoreError
 from bluerec.store import queries
 from bluerec.store.catalogue import Catalogue, load_vectors
@@ -197,7 +197,7 @@ class Store:
 
     def embed_sentences(self, sentences: Sequence[str]) -> SentenceVectors:
         """Vectors of sentences and the items nearest to each."""
-        vectors = self.embedder.embed([read_wish(sentence).content for sentence in sentences], "profile")
+        vectors = self.embedder.embed(read_contents(sentences), "profile")
         rows, scores = self.catalogue.search.find_near(vectors)
         return SentenceVectors(vectors, rows, scores)
 
