@@ -112,7 +112,7 @@ def test_lists_belong_to_a_system_at_the_door(data: Path, tmp_path: Path) -> Non
     [
         ("ranks.parquet", ConfigError, "expected NAME=RANKS.parquet"),
         ("mine@beauty=x.parquet", ConfigError, "no data set 'beauty'; choose from toy"),
-        ("mine=nothing.parquet", DataError, "nothing.parquet: not a readable Parquet file"),
+        ("mine=nothing.parquet", DataError, "nothing.parquet: is not there; give a Parquet file"),
     ],
 )
 def test_faults_of_an_external_system(external: str, kind: type, message: str, data: Path, tmp_path: Path) -> None:

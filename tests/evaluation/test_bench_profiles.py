@@ -73,6 +73,18 @@ def test_profiles_are_written_once_and_tell_what_they_depend_on(data: Path, tmp_
     assert (told["writer"], told["seed"]) == ("test", 0)
 
 
+@pytest.mark.parametrize(("other", "told"), [("interests", []), ("open", ["template interests", "template open"])])
+def test_sets_that_were_asked_for_otherwise_are_told(data: Path, tmp_path: Path, other: str, told: list[str]) -> None:
+    sets = [{"name": name, "adapter": "none", "max_users": 20, "validation_users": 5} for name in ("mine", "theirs")]
+    bench, _ = make_bench(data, tmp_path, profiles=sets, profile_systems=["profile"], systems=["harmonic-centred"])
+    writing = {"mine": Writing(), "theirs": Writing(writer="other", template=other)}
+    bench.write = lambda wanted, table, path: writing[wanted.name].write(wanted, table, path)
+    bench.describe = lambda wanted, table: writing[wanted.name].describe(wanted, table)
+    notes = [note for note in bench.run(IDENTITY)["notes"] if "not all asked for alike" in note]
+    assert len(notes) == bool(told)
+    assert all(words in note for note in notes for words in told)
+
+
 def test_the_same_texts_under_another_name_are_written_once(data: Path, tmp_path: Path) -> None:
     writing = Writing()
     run(data, tmp_path, writing)

@@ -207,6 +207,7 @@ def _print_results(results: dict[str, Any]) -> None:
             for pool in arena["pools"]:
                 found = pick(results["rows"], system=system, pool=pool, metric=HEADLINE_METRIC, **where)
                 line[pool] = f"{found[0]['mean']:.4f}" if found else "-"
+                line[f"95% {pool}"] = f"{found[0]['low']:.4f}..{found[0]['high']:.4f}" if found else "-"
             lines.append(line)
         title = f"{', '.join(where.values())}: NDCG@10 of {arena['n_users']:,} users, by pool"
         console.print_table(lines, title=title)

@@ -28,6 +28,8 @@ from bluerec.runs import CONFIG_FILE, read_json, write_json
 
 PROFILES_FOLDER = "profiles"
 _PARTS_SUFFIX = ".parts"
+# What differs between sets without being what is compared: more is seen, or more may be said.
+_ASKED = ("template", "max_events", "max_prompt_tokens", "max_new_tokens")
 _DEFAULT_SPLIT = ("leave-one-out", 0)
 # A run holds its adapter in RUN/adapter, that of a stage in RUN/STAGE/adapter.
 _N_PARENTS = 2
@@ -62,6 +64,13 @@ def describe_writing(wanted: BenchProfiles, table: ExampleTable, settings: Profi
     }
 
 
+def _read_asked(path: Path) -> str:
+    """How the profiles of a file were asked for, in words, as it is kept beside them; empty where that is not known."""
+    kept = path.with_suffix(".json")
+    identity = read_json(kept, "settings of profiles") if kept.is_file() else {}
+    return ", ".join(f"{name} {identity[name]}" for name in _ASKED if name in identity)
+
+
 def is_for(profiles: BenchProfiles, data: BenchData) -> bool:
     """Whether a set is measured on a data set."""
     return not profiles.data or data.name in profiles.data
@@ -80,7 +89,7 @@ class Shelf:
 
     def load(self, data: BenchData, examples: ExampleTable) -> dict[str, ProfileSet]:
         """Every set for these examples: read, composed, or written now. A missing file is an error, not a gap."""
-        sets = {}
+        sets, asked = {}, {}
         for wanted in self.config.profiles:
             if not is_for(wanted, data):
                 continue
@@ -91,7 +100,11 @@ class Shelf:
                 path = Path(wanted.path.format(data=data.name, protocol=examples.protocol))
             else:
                 path = self._find_written(wanted, data, examples)
+                asked[wanted.name] = _read_asked(path)
             sets[wanted.name] = load_profile_sets([f"{wanted.name}={path}"], examples, split=data.split)[0]
+        if len(set(asked.values())) > 1:
+            told = "; ".join(f"{name}: {settings or 'not known'}" for name, settings in asked.items())
+            self.note(f"{data.name}, {examples.protocol}: profiles were not all asked for alike ({told}).")
         return sets
 
     def _compose(self, data: BenchData, examples: ExampleTable) -> ProfileSet:

@@ -123,6 +123,10 @@ def _read_frame(path: str | Path) -> pl.DataFrame:
     """The columns of ranks or lists, without gaps, and the number of each row."""
     try:
         frame = pl.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: is not there; give a Parquet file of ranks or lists, see docs/benchmark.md"
+        ) from error
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file; give ranks or lists, see docs/benchmark.md") from error
     columns = next((form for form in (RANK_COLUMNS, LIST_COLUMNS) if set(form) <= set(frame.columns)), None)
@@ -149,6 +153,8 @@ def _read_ranks(
     n_candidates: IntArray,
 ) -> tuple[tuple[str, ...], IntArray]:
     for column in ("rank", "n_candidates"):
+        if frame[column].dtype.is_float():
+            refuse(path, frame.filter(pl.col(column).is_nan()), f"a {column} that is not a number", "example_id")
         if not frame[column].dtype.is_integer():
             raise DataError(f"{path}: {column} is {frame[column].dtype}, not a whole number")
     frame = frame.with_columns(pl.col("pool").cast(pl.String), pl.col("rank", "n_candidates").cast(pl.Int64))
@@ -156,7 +162,9 @@ def _read_ranks(
     found = tuple(pool for pool in pools if (frame["pool"] == pool).any())
     if not found:
         raise DataError(f"{path}: none of the pools {', '.join(pools)}; another candidate set")
-    refuse(path, frame.filter(pl.struct("example_id", "pool").is_duplicated()), "a user twice in one pool", "pool")
+    refuse(
+        path, frame.filter(pl.struct("example_id", "pool").is_duplicated()), "a user twice in one pool", "example_id"
+    )
     own = pl.DataFrame(
         {
             "example_id": table.example_ids * len(pools),
@@ -167,7 +175,8 @@ def _read_ranks(
     joined = own.join(frame, on=["example_id", "pool"], how="left", maintain_order="left")
     refuse(path, joined.filter(pl.col("rank").is_null()), "no rank in a pool that others have", "example_id")
     differing = joined.filter(pl.col("ours") != pl.col("n_candidates"))
-    refuse(path, differing, "another number of candidates than ours (another candidate set)", "n_candidates")
+    ours = ", ".join(map(str, differing["ours"].head(N_NAMED)))
+    refuse(path, differing, f"another number of candidates than ours, {ours} (another candidate set)", "n_candidates")
     outside = joined.filter((pl.col("rank") < 1) | (pl.col("rank") > pl.col("n_candidates")))
     refuse(path, outside, "ranks outside 1 to n_candidates", "rank")
     return found, joined["rank"].to_numpy().reshape(len(found), len(table))
