@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from fake_endpoint import complete, serve
 from typer.testing import CliRunner
 
 from bluerec.cli import app
@@ -82,6 +83,55 @@ def test_another_system_enters_by_its_name(data: Path, tmp_path: Path) -> None:
     assert means["mine"] == means["popularity"]
     assert results["identity"]["command"].endswith("--external mine@toy=RANKS.parquet")
     assert str(tmp_path) not in json.dumps(results)
+
+
+def test_a_model_behind_an_endpoint_answers_the_questions(data: Path, tmp_path: Path) -> None:
+    (data / "asked.toml").write_text(CONFIG.replace("title =", 'measures = ["qa"]\nmeasured_users = 10\ntitle ='))
+    with serve() as server:
+        server.answers = [complete("B")]
+        options = ["--reader", "far/model", "--reader-endpoint", server.url]
+        command = [
+            "bench",
+            data / "asked.toml",
+            "--data",
+            data,
+            "--out",
+            tmp_path / "run",
+            *HASHING,
+            *options,
+            "--json",
+        ]
+        results = json.loads(CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False).stdout)
+        n_asked = len(server.seen)
+        CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False)
+    assert results["identity"]["command"].endswith("--reader far/model --reader-endpoint URL")
+    assert server.url not in json.dumps(results)
+    asked = {row["system"]: row for row in results["measures"] if row["measure"] == "next item among 4: accuracy"}
+    assert set(asked) == {"no context", "raw history", "template"}
+    assert 0 <= asked["no context"]["mean"] < 1
+    assert n_asked == len(server.seen) == 10 * 3 * 2 + (10 * 3 if _has_ratings(results) else 0)
+    assert len((tmp_path / "run" / "answers.jsonl").read_text().splitlines()) == n_asked
+
+
+def _has_ratings(results: dict) -> bool:
+    return any(row["measure"].startswith("rating") for row in results["measures"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--reader-endpoint", "http://127.0.0.1:9/v1"], "name the model that answers there with --reader"),
+        (["--reader", "m", "--reader-endpoint", "nowhere"], "--reader-endpoint 'nowhere': not an address"),
+        (["--reader", "m", "--reader-endpoint", "http://me:pw@127.0.0.1/v1"], "no password belongs into an address"),
+    ],
+)
+def test_faults_of_a_reader_are_told_before_anything_begins(
+    options: list[str], message: str, data: Path, tmp_path: Path
+) -> None:
+    command = ["bench", data / "tiny.toml", "--data", data, "--out", tmp_path / "run", *options]
+    with pytest.raises(ConfigError, match=message):
+        CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_lists_belong_to_a_system_at_the_door(data: Path, tmp_path: Path) -> None:

@@ -5,17 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fake_endpoint import complete, serve
 from small_worlds import make_examples
 from tiny_models import build_causal
 
-from bluerec.evaluation.qa import (
-    LikelihoodAnswerer,
-    build_questions,
-    grade_choices,
-    measure_answers,
-    predict_ratings,
-    render_raw_history,
-)
+from bluerec.evaluation.answerers import EndpointAnswerer, LikelihoodAnswerer, predict_ratings
+from bluerec.evaluation.qa import build_questions, grade_choices, measure_answers, render_raw_history
+from bluerec.profiling.endpoint import ChatEndpoint, Patience
+from bluerec.profiling.endpoint_reader import EndpointReader
 from bluerec.profiling.readers import LikelihoodReader
 
 RNG = np.random.default_rng(0)
@@ -48,12 +45,8 @@ class LiteralAnswerer:
     reader = LiteralReader()
     guesses_alone = False
 
-    def rate(self, contexts, titles):
-        values = np.zeros((len(contexts), 5))
-        for row, context in enumerate(contexts):
-            if context[-1:].isdigit():
-                values[row, int(context[-1]) - 1] = 9.0
-        return values - np.logaddexp.reduce(values, axis=1, keepdims=True)
+    def rate(self, contexts, titles, prior):
+        return np.array([float(context[-1]) if context[-1:].isdigit() else np.nan for context in contexts])
 
     def count_tokens(self, text):
         return len(text.split())
@@ -78,6 +71,7 @@ def test_who_reads_nothing_guesses() -> None:
     assert found[FOUR] == pytest.approx(1 / 4)
     assert found[TEN] == pytest.approx(1 / 10)
     assert found["tokens of context"].tolist() == [0.0] * len(RATED)
+    assert found["rating of the next item: no readable answer (share)"].tolist() == [1.0] * len(RATED)
     # The best constant, by its definition: the median of all ratings that may be counted.
     known = RATED.dataset.ratings[RATED.countable]
     constant = np.median(known)
@@ -152,7 +146,7 @@ def test_the_ratings_of_a_real_model_are_those_of_one_row_after_the_other() -> N
     model, tokenizer = build_causal("gemma3")
     answerer = LikelihoodAnswerer(model, tokenizer, LikelihoodReader(model, tokenizer, "tiny"), batch_size=3)
     contexts, titles = ["Likes chess.", "", "Likes <end_of_turn> racing a lot."], ["Chess set", "Kart", "Red kart"]
-    found = answerer.rate(contexts, titles)
+    found = answerer.weigh_ratings(contexts, titles)
     for row, (context, title) in enumerate(zip(contexts, titles, strict=True)):
         cleaned = context.replace("<end_of_turn>", " ")
         question = f"\nItem: {title}\nThe rating of this user, from 1 (worst) to 5 (best):"
@@ -168,3 +162,31 @@ def test_the_ratings_of_a_real_model_are_those_of_one_row_after_the_other() -> N
         assert found[row] == pytest.approx(naive, abs=1e-4)
     assert answerer.count_tokens("") == 0
     assert answerer.count_tokens("abc") == 3
+
+
+def test_a_model_behind_an_endpoint_is_asked_and_graded() -> None:
+    """It finds the option that its context names, knows how the rating was given there, and is silent otherwise."""
+
+    def answer(body):
+        question = body["messages"][0]["content"]
+        told = question.splitlines()[0].removeprefix("A user: ")
+        if "one digit" in question:
+            return complete(f"{told[-1]}/5" if told[-1:].isdigit() else "I cannot know that.")
+        marked = [line[0] for line in question.splitlines() if line[1:2] == "." and line[3:] == told[:-2]]
+        return complete(f"The answer is **{marked[0]}**." if marked else "None of these.")
+
+    titles = [RATED.dataset.titles[item] for item in RATED.target_rows]
+    ratings = RATED.dataset.ratings[RATED.target_event]
+    knowing = [f"{title} {rating:.0f}" for title, rating in zip(titles, ratings, strict=True)]
+    with serve() as server:
+        server.answers = [answer]
+        endpoint = ChatEndpoint(server.url, "asked", patience=Patience(between_tries=0.01))
+        answerer = EndpointAnswerer(EndpointReader(endpoint))
+        questions = build_questions(RATED, answerer.reader, seed=3)
+        found = measure_answers(questions, [*knowing[:30], *[""] * (len(RATED) - 30)], answerer)
+        endpoint.close()
+    assert answerer.name == "endpoint:asked"
+    assert found[FOUR].tolist() == [1.0] * 30 + [1 / 4] * (len(RATED) - 30)
+    assert found["next item among 4: no readable answer (share)"].tolist() == [0.0] * 30 + [1.0] * (len(RATED) - 30)
+    assert found[ERROR][:30].tolist() == [0.0] * 30
+    assert found["tokens of context"][0] == -(-len(knowing[0]) // 4)

@@ -10,22 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from bluerec.cli import console
+from bluerec.cli.bench_models import Asked, BenchModels, ReaderEndpointOption, ReaderOption
 from bluerec.cli.options import JsonOption, OfflineOption, SetOption
-from bluerec.config import Config, ProfilerConfig, load_config
-from bluerec.data.histories import ExampleTable
-from bluerec.data.tables import Dataset
+from bluerec.config import Config, load_config
 from bluerec.errors import ConfigError
-from bluerec.evaluation.bench_config import BenchConfig, BenchExternal, BenchProfiles, load_bench
+from bluerec.evaluation.bench_config import BenchConfig, BenchExternal, load_bench
 from bluerec.evaluation.bench_page import save_bench_page
-from bluerec.evaluation.bench_profiles import describe_writing
 from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
 from bluerec.evaluation.bench_table import order_systems, pick, render_markdown
 from bluerec.evaluation.comparisons import HEADLINE_METRIC
-from bluerec.evaluation.lineup import Vectors
-from bluerec.evaluation.qa import Answerer, LikelihoodAnswerer
 from bluerec.runs import atomic_path, check_writable, describe_environment
 
-PAGE_FILE, MARKDOWN_FILE = "bench.html", "bench.md"
+PAGE_FILE, MARKDOWN_FILE, ANSWERS_FILE = "bench.html", "bench.md", "answers.jsonl"
 
 
 def bench_command(
@@ -51,6 +47,8 @@ def bench_command(
         ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the tables to this page.")] = None,
+    reader: ReaderOption = None,
+    reader_endpoint: ReaderEndpointOption = None,
     settings: SetOption = None,
     offline: OfflineOption = False,
     json: JsonOption = False,
@@ -64,14 +62,15 @@ def bench_command(
     config = _add_lists(config, external_lists or ())
     overrides = (*config.settings, *(settings or ()))
     model_settings = load_config(None, overrides)
+    models = BenchModels(overrides, offline, Asked(reader, reader_endpoint, out / ANSWERS_FILE))
     for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
         check_writable(path)
-    models = _Models(overrides, offline)
     bench = Bench(
         config, data, out, models.embed, models.write, console.say, models.load_answerer, models.describe,
         model_settings.data.split_seed,
     )  # fmt: skip
-    results = bench.run(_identify(config, benchmark, model_settings, settings or ()))
+    changed = [*(f"--set {override}" for override in settings or ()), *models.asked.options]
+    results = bench.run(_identify(config, benchmark, model_settings, changed))
     page = render_markdown(results)
     for path in (out / MARKDOWN_FILE, *([markdown] if markdown else [])):
         with atomic_path(path) as partial:
@@ -82,65 +81,6 @@ def bench_command(
     else:
         _print_results(results)
     console.say(f"table: {out / BENCH_FILE}, page: {out / PAGE_FILE}, ranks of every user: {out / 'cells'}")
-
-
-class _Models:
-    """The models of a run, loaded when they are first needed."""
-
-    def __init__(self, overrides: Sequence[str], offline: bool) -> None:
-        self._overrides = overrides
-        self._settings = load_config(None, overrides)
-        self._offline = offline
-        self._embedders: dict[str, Any] = {}
-        self._answerer: LikelihoodAnswerer | None = None
-
-    def embed(self, dataset: Dataset, model: str = "") -> Vectors:
-        from bluerec.profiling.embedders import embed_items, load_embedder
-
-        if model not in self._embedders:
-            wanted = replace(self._settings.embedder, model=model or self._settings.embedder.model)
-            self._embedders[model] = load_embedder(wanted, offline=self._offline, announce=console.say)
-        embedder = self._embedders[model]
-        with console.progress("embedding items") as tell:
-            return Vectors(embedder, embed_items(dataset, embedder, progress=tell))
-
-    def load_answerer(self) -> Answerer:
-        """The untrained profiler as reader of the questions."""
-        from bluerec.profiling.models import load_profiler
-        from bluerec.profiling.precision import choose_dtype
-        from bluerec.profiling.readers import LetterReader, LikelihoodReader
-
-        if self._answerer is None:
-            base = load_profiler(self._settings.profiler.model, offline=self._offline, announce=console.say)
-            kind = LetterReader if self._settings.choice_reward.scoring == "letter" else LikelihoodReader
-            dtype = choose_dtype("auto")
-            reader = kind(base.model, base.tokenizer, base.name, dtype=dtype)
-            self._answerer = LikelihoodAnswerer(base.model, base.tokenizer, reader, dtype=dtype)
-        return self._answerer
-
-    def describe(self, wanted: BenchProfiles, table: ExampleTable) -> dict[str, Any]:
-        """What the texts of an adapter depend on."""
-        return describe_writing(wanted, table, self._settle(wanted))
-
-    def _settle(self, wanted: BenchProfiles) -> ProfilerConfig:
-        """How an adapter is asked."""
-        from bluerec.profiling.prompt_settings import load_writing_config
-
-        template = [f"profiler.template={wanted.template}"] if wanted.template else []
-        overrides = [*self._overrides, *template]
-        return load_writing_config(None, overrides, model=wanted.model or None, adapter=wanted.adapter).profiler
-
-    def write(self, wanted: BenchProfiles, table: ExampleTable, path: Path) -> None:
-        """Write the profiles of an adapter; a stopped run goes on where it was."""
-        from bluerec.profiling.models import load_profiler
-        from bluerec.profiling.writers import LocalWriter, write_profiles
-
-        profiler = self._settle(wanted)
-        loaded = load_profiler(profiler.model, adapter=profiler.adapter, offline=self._offline, announce=console.say)
-        console.say(f"writing {len(table)} profiles {wanted.name!r} with {loaded.label}")
-        writer = LocalWriter(loaded, profiler, seed=wanted.seed)
-        with console.progress(f"writing profiles {wanted.name}") as tell:
-            write_profiles(table, writer, profiler, loaded.count_tokens, path, progress=tell)
 
 
 def _parse_external(text: str, config: BenchConfig, option: str = "--external") -> BenchExternal:
@@ -175,7 +115,7 @@ def _add_lists(config: BenchConfig, given: Sequence[str]) -> BenchConfig:
 
 def _identify(config: BenchConfig, path: Path, settings: Config, changed: Sequence[str]) -> dict[str, Any]:
     environment = describe_environment()
-    options = "".join(f" --set {override}" for override in changed)
+    options = "".join(f" {option}" for option in changed)
     for entry in config.externals:
         options += f" --external {entry.name}@{entry.data}=RANKS.parquet"
         options += f" --external-lists {entry.name}@{entry.data}=LISTS.parquet" if entry.lists else ""

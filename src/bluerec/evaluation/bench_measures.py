@@ -15,13 +15,14 @@ import polars as pl
 
 from bluerec.data.histories import ExampleTable
 from bluerec.errors import ConfigError
+from bluerec.evaluation.answerers import Answerer
 from bluerec.evaluation.bench_cells import Cell
 from bluerec.evaluation.bench_systems import BESIDE_HISTORY
 from bluerec.evaluation.faithfulness import measure_distinctness, measure_guards, measure_reading_ease, measure_support
 from bluerec.evaluation.lineup import BEST_HISTORY, Vectors
 from bluerec.evaluation.metrics import INTERVAL, Float64Array, resample_means
 from bluerec.evaluation.profile_sets import ProfileSet
-from bluerec.evaluation.qa import Answerer, build_questions, measure_answers, render_raw_history
+from bluerec.evaluation.qa import build_questions, measure_answers, render_raw_history
 from bluerec.evaluation.steering import measure_moves
 from bluerec.evaluation.topics import find_topics
 from bluerec.evaluation.vector_rankers import ItemSpace

@@ -13,6 +13,7 @@ import numpy as np
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset, load_dataset
 from bluerec.errors import ConfigError
+from bluerec.evaluation.answerers import Answerer
 from bluerec.evaluation.bench_cells import (
     Arena,
     Cell,
@@ -58,7 +59,6 @@ from bluerec.evaluation.interests import SENTENCES_VERSION
 from bluerec.evaluation.lineup import Vectors
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet
 from bluerec.evaluation.protocol import leave_out_whole_pools
-from bluerec.evaluation.qa import Answerer
 from bluerec.runs import write_json
 
 BENCH_FILE = "bench.json"

@@ -1,4 +1,4 @@
-"""Profiles by a model behind an OpenAI-compatible endpoint: bounded waits, retries, and a breaker that spares it.
+"""Models behind an OpenAI-compatible endpoint: bounded waits, retries, and a breaker that spares it.
 
 Such servers are slow, restarted and overloaded. A request is tried again where that can help (no connection, a
 timeout, status 429 or 5xx); after several failures in a row nothing is asked for a while, and then one request tries.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bluerec.config import ProfilerConfig
@@ -25,6 +25,8 @@ KEY_VARIABLE = "BLUEREC_ENDPOINT_KEY"
 MAX_ANSWER_BYTES = 1_000_000
 CHARACTERS_PER_TOKEN = 4
 _LATER = frozenset((408, 425, 429, 502, 503, 504))
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
 _THOUGHT = re.compile(r"^\s*<think>.*?(?:</think>|$)", re.DOTALL)
 
 
@@ -77,24 +79,17 @@ class Breaker:
                 self._until = self._clock() + self._seconds
 
 
-class EndpointWriter:
-    """Writes with `POST {url}/chat/completions`. Any thread may use it; `n_at_once` requests run side by side.
+class ChatEndpoint:
+    """Answers of `POST {url}/chat/completions`. Any thread may ask; `n_at_once` requests run side by side.
 
-    Nothing is sent but the prompts. The key, if there is one, is only in the header. Redirects are not followed.
+    Nothing is sent but the messages. The key, if there is one, is only in the header. Redirects are not followed.
     """
 
     def __init__(
-        self,
-        url: str,
-        model: str,
-        config: ProfilerConfig,
-        *,
-        key: str | None = None,
-        patience: Patience | None = None,
-        n_at_once: int = 4,
+        self, url: str, model: str, *, key: str | None = None, patience: Patience | None = None, n_at_once: int = 4
     ) -> None:
         self._patience = patience or Patience()
-        self._model, self._config = model, config
+        self._model = model
         self._url = f"{check_url(url)}/chat/completions"
         self._client = _make_client(self._patience, key)
         self._n_at_once = n_at_once
@@ -106,25 +101,16 @@ class EndpointWriter:
         is_folder = self._model.startswith((".", "/", "~"))
         return self._model.rstrip("/").rsplit("/", 1)[-1] if is_folder else self._model
 
-    def write(self, prompts: Sequence[Prompt]) -> list[str]:
-        """One profile per prompt, in their order.
+    def ask(self, messages: Sequence[dict[str, str]], *, max_tokens: int, temperature: float) -> str:
+        """The answer to a chat, without what the model thought before it; perhaps nothing.
 
         Raises `UnavailableError` where the endpoint does not answer at present, `ModelError` where it refuses.
         """
-        if len(prompts) <= 1:
-            return [self._write_one(prompt) for prompt in prompts]
-        with ThreadPoolExecutor(self._n_at_once, "endpoint") as pool:
-            return list(pool.map(self._write_one, prompts))
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _write_one(self, prompt: Prompt) -> str:
         body = {
             "model": self._model,
-            "messages": _render_messages(prompt),
-            "max_tokens": self._config.max_new_tokens,
-            "temperature": self._config.temperature,
+            "messages": list(messages),
+            "max_tokens": max_tokens,
+            "temperature": temperature,
             "stream": False,
         }
         self.breaker.enter()
@@ -139,6 +125,16 @@ class EndpointWriter:
         finally:
             self.breaker.leave(failed)
         return text
+
+    def ask_all(self, ask: Callable[[Asked], Answered], questions: Sequence[Asked]) -> list[Answered]:
+        """What `ask` gives for each question, in their order, several side by side."""
+        if len(questions) <= 1:
+            return [ask(question) for question in questions]
+        with ThreadPoolExecutor(self._n_at_once, "endpoint") as pool:
+            return list(pool.map(ask, questions))
+
+    def close(self) -> None:
+        self._client.close()
 
     def _ask(self, body: dict[str, Any]) -> str:
         for number in range(self._patience.n_tries):
@@ -170,22 +166,59 @@ class EndpointWriter:
         if answer.status_code >= 500:
             raise _ServerError(f"{self._url}: status {answer.status_code}; see the log of that server")
         if answer.status_code != 200:
-            remedy = f"set {KEY_VARIABLE}" if answer.status_code in (401, 403) else "check the address and --writer"
+            remedy = f"set {KEY_VARIABLE}" if answer.status_code in (401, 403) else "check the address and the model"
             raise ModelError(f"{self._url}: status {answer.status_code} for model {self._model!r}; {remedy}")
         return _read_text(content, self._url)
+
+
+class EndpointWriter:
+    """Writes with a model behind an endpoint, see `ChatEndpoint`, which takes the other options."""
+
+    def __init__(
+        self, url: str, model: str, config: ProfilerConfig, *, key: str | None = None, patience: Patience | None = None
+    ) -> None:
+        self._endpoint = ChatEndpoint(url, model, key=key, patience=patience)
+        self._url, self._config = url, config
+
+    @property
+    def name(self) -> str:
+        return self._endpoint.name
+
+    @property
+    def breaker(self) -> Breaker:
+        return self._endpoint.breaker
+
+    def write(self, prompts: Sequence[Prompt]) -> list[str]:
+        """One profile per prompt, in their order.
+
+        Raises `UnavailableError` where the endpoint does not answer at present, `ModelError` where it refuses.
+        """
+        return self._endpoint.ask_all(self._write_one, prompts)
+
+    def close(self) -> None:
+        self._endpoint.close()
+
+    def _write_one(self, prompt: Prompt) -> str:
+        text = self._endpoint.ask(
+            _render_messages(prompt), max_tokens=self._config.max_new_tokens, temperature=self._config.temperature
+        )
+        profile = join_profile("", text)
+        if not profile:
+            raise ModelError(f"{self._url}: the model wrote nothing; choose another --writer")
+        return profile
 
 
 class _ServerError(ModelError):
     """A failure inside the server: perhaps of this prompt alone."""
 
 
-def check_url(url: str) -> str:
+def check_url(url: str, option: str = "--endpoint") -> str:
     """The address without a slash at its end. Raises `ConfigError` where it is none, or holds a password."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigError(f"--endpoint {url!r}: not an address like http://127.0.0.1:8000/v1")
+        raise ConfigError(f"{option} {url!r}: not an address like http://127.0.0.1:8000/v1")
     if parts.username or parts.password:
-        raise ConfigError(f"--endpoint: no password belongs into an address; set {KEY_VARIABLE}")
+        raise ConfigError(f"{option}: no password belongs into an address; set {KEY_VARIABLE}")
     return url.rstrip("/")
 
 
@@ -236,7 +269,4 @@ def _read_text(content: bytes, url: str) -> str:
         text = json.loads(content)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ModelError(f"{url}: the answer is not that of a chat completion ({type(error).__name__})") from error
-    profile = join_profile("", _THOUGHT.sub("", text)) if isinstance(text, str) else ""
-    if not profile:
-        raise ModelError(f"{url}: the model wrote nothing; choose another --writer")
-    return profile
+    return _THOUGHT.sub("", text) if isinstance(text, str) else ""
