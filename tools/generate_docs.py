@@ -1,4 +1,7 @@
-"""Write docs/cli.md and docs/config.md from the program itself; with --check, only say whether they are current."""
+"""Write docs/cli.md and docs/config.md from the program itself, and the tables of docs/results.md from its records.
+
+With --check, only say whether they are current.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import typer
 
 from bluerec.cli import app
 from bluerec.config import Config
+from bluerec.evaluation.bench_fill import fill_page
+from bluerec.evaluation.bench_record import load_record
 from bluerec.profiling.models import SHIPPED_ADAPTER
 from bluerec.profiling.prompt_settings import load_prompt_settings
 
@@ -57,6 +62,12 @@ def render_config() -> str:
         if section.name == "profiler":
             parts.append(_render_shipped())
     return "\n".join(parts).rstrip() + "\n"
+
+
+def render_results() -> str:
+    """docs/results.md with its tables filled from docs/results/*.json, which `bluerec bench --markdown` keeps there."""
+    records = {path.stem: load_record(path) for path in sorted((DOCS / "results").glob("*.json"))}
+    return fill_page((DOCS / "results.md").read_text(encoding="utf-8"), records, where="docs/results.md")
 
 
 def _render_shipped() -> str:
@@ -109,7 +120,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is not current")
     check = parser.parse_args().check
     stale = []
-    for name, text in (("cli.md", render_cli()), ("config.md", render_config())):
+    for name, text in (("cli.md", render_cli()), ("config.md", render_config()), ("results.md", render_results())):
         path = DOCS / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue

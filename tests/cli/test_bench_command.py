@@ -61,6 +61,24 @@ def test_a_run_leaves_tables_page_and_ranks(data: Path, tmp_path: Path) -> None:
     assert [frame.height for frame in ranks] == [40] * 3
 
 
+def test_a_page_that_asks_for_tables_has_them_filled(data: Path, tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    wanted = 'run = "tiny"\ncolumns = ["toy, full"]\nrows = ["popularity"]'
+    page.write_text(f"# Mine\n\n<!-- table\n{wanted}\n-->\n<!-- end table -->\n\nWords of mine.\n")
+    results = json.loads(run(data, tmp_path / "run", "--markdown", page, "--json"))
+    text = page.read_text()
+    (mean,) = (
+        row["mean"]
+        for row in results["rows"]
+        if (row["system"], row["pool"], row["metric"]) == ("popularity", "full", "ndcg@10")
+    )
+    assert f"| `popularity` | {mean:.4f} (".replace("0.", ".") in text
+    assert text.endswith("Words of mine.\n")
+    record = json.loads((tmp_path / "results" / "tiny.json").read_text())
+    assert record["identity"]["command"] == results["identity"]["command"]
+    assert str(tmp_path) not in (tmp_path / "results" / "tiny.json").read_text()
+
+
 def test_users_are_those_of_the_split_seed(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path / "run", "--set", "data.split_seed=3")
     (ranks,) = (tmp_path / "run").glob("cells/*/popularity-*.ranks.parquet")

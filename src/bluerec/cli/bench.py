@@ -15,7 +15,9 @@ from bluerec.cli.options import JsonOption, OfflineOption, SetOption
 from bluerec.config import Config, load_config
 from bluerec.errors import ConfigError
 from bluerec.evaluation.bench_config import BenchConfig, BenchExternal, load_bench
+from bluerec.evaluation.bench_fill import fill_page, has_tables
 from bluerec.evaluation.bench_page import save_bench_page
+from bluerec.evaluation.bench_record import load_record, save_record
 from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
 from bluerec.evaluation.bench_table import order_systems, pick, render_markdown
 from bluerec.evaluation.comparisons import HEADLINE_METRIC
@@ -46,7 +48,15 @@ def bench_command(
             help="Scored lists of a system whose ranks are given, to be fused with texts; repeat for more.",
         ),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write the tables to this page.")] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            "--markdown",
+            metavar="PAGE.md",
+            help="Also write the tables to this page. One that says which tables it wants (docs/benchmark.md) has them "
+            "filled, and the numbers are kept beside it.",
+        ),
+    ] = None,
     reader: ReaderOption = None,
     reader_endpoint: ReaderEndpointOption = None,
     settings: SetOption = None,
@@ -71,16 +81,32 @@ def bench_command(
     )  # fmt: skip
     changed = [*(f"--set {override}" for override in settings or ()), *models.asked.options]
     results = bench.run(_identify(config, benchmark, model_settings, changed))
-    page = render_markdown(results)
-    for path in (out / MARKDOWN_FILE, *([markdown] if markdown else [])):
-        with atomic_path(path) as partial:
-            partial.write_text(page, encoding="utf-8")
+    _write_text(out / MARKDOWN_FILE, render_markdown(results))
+    if markdown:
+        _write_page(results, markdown)
     save_bench_page(results, out / PAGE_FILE)
     if json:
         console.print_json(results)
     else:
         _print_results(results)
     console.say(f"table: {out / BENCH_FILE}, page: {out / PAGE_FILE}, ranks of every user: {out / 'cells'}")
+
+
+def _write_page(results: dict[str, Any], page: Path) -> None:
+    """The tables as a page of their own, or in the page that asks for them, with a record in the folder of its name."""
+    asking = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if not has_tables(asking):
+        _write_text(page, render_markdown(results))
+        return
+    name = results["identity"]["name"]
+    record = page.with_suffix("") / f"{name}.json"
+    save_record(results, record)
+    _write_text(page, fill_page(asking, {name: load_record(record)}, where=str(page)))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _parse_external(text: str, config: BenchConfig, option: str = "--external") -> BenchExternal:
