@@ -71,6 +71,26 @@ def test_profiles_are_written_once_and_tell_what_they_depend_on(data: Path, tmp_
     assert ids == [*examples.select("test", max_users=20).example_ids,
                    *examples.select("validation", max_users=5).example_ids]  # fmt: skip
     assert (told["writer"], told["seed"]) == ("test", 0)
+    assert told["seconds_per_profile"] > 0
+    measured = [row for row in again["measures"] if row["measure"] == "seconds of writing per profile"]
+    assert [(row["system"], row["mean"]) for row in measured] == [("mine", pytest.approx(told["seconds_per_profile"]))]
+
+
+def test_the_rest_of_a_stopped_writing_tells_no_time(data: Path, tmp_path: Path) -> None:
+    writing = Writing()
+    write = writing.write
+
+    def stop(wanted: BenchProfiles, table: ExampleTable, path: Path) -> None:
+        path.with_name(path.name + ".parts").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    writing.write = stop
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path, writing)
+    writing.write = write
+    found, _ = run(data, tmp_path, writing)
+    assert writing.written
+    assert not [row for row in found["measures"] if row["measure"] == "seconds of writing per profile"]
 
 
 @pytest.mark.parametrize(("other", "told"), [("interests", []), ("open", ["template interests", "template open"])])

@@ -87,10 +87,10 @@ def _render_means(record: Record, wanted: Mapping[str, Any]) -> str:
             if pool:
                 its = pick(record["rows"], system=system, pool=pool, metric=wanted["metric"], **_place(wanted, data))
                 cells.append(_show(its, _show_metric))
-            else:  # a profile has measures, however it is ranked
-                name = system.partition(":")[2] if system.startswith("profile:") else system
-                its = pick(record["measures"], system=name, dataset=data, measure=measure)
-                cells.append(_show(its, _show_measure))
+            else:  # what is known of a system as it ranks, or of the profiles that it ranks with
+                known_as = (system, system.removeprefix("profile:"))
+                measured = [row for row in record["measures"] if row["system"] in known_as]
+                cells.append(_show(pick(measured, dataset=data, measure=measure), _show_measure))
         lines.append((f"`{system}`", *cells))
     return _lay_out(["system", *wanted["columns"]], lines, wanted)
 
@@ -119,7 +119,8 @@ def _render_measures(record: Record, wanted: Mapping[str, Any]) -> str:
     lines = []
     for measure in _match(names, wanted.get("rows", ["*"])):
         found = [pick(rows, measure=measure, system=system) for system in wanted["columns"]]
-        lines.append((measure, *(_show(its, _show_measure) for its in found)))
+        if any(found):
+            lines.append((measure, *(_show(its, _show_measure) for its in found)))
     return _lay_out(["measure", *wanted["columns"]], lines, wanted)
 
 

@@ -98,7 +98,7 @@ def summarise_measure(place: tuple[str, str, str], measure: str, values: Float64
 
 
 def measure_size(given: ProfilesAtHand) -> list[MeasureRow]:
-    """Tokens (where the writer counted them), words and bytes of a profile."""
+    """Tokens (where the writer counted them), words and bytes of a profile, and the time of writing where known."""
     texts = given.texts
     counts = dict(given.profiles.frame.select("example_id", "n_tokens").iter_rows())
     tokens = np.array([counts[example_id] for example_id in given.table.example_ids], dtype=float)
@@ -106,7 +106,11 @@ def measure_size(given: ProfilesAtHand) -> list[MeasureRow]:
         given.row("words per profile", np.array([len(text.split()) for text in texts], dtype=float)),
         given.row("bytes per profile", np.array([len(text.encode()) for text in texts], dtype=float)),
     ]
-    return [*([given.row("tokens per profile", tokens)] if np.isfinite(tokens).any() else []), *rows]
+    if np.isfinite(tokens).any():
+        rows.insert(0, given.row("tokens per profile", tokens))
+    if given.profiles.seconds is not None:
+        rows.insert(0, given.row("seconds of writing per profile", np.full(len(texts), given.profiles.seconds)))
+    return rows
 
 
 def measure_truth(given: ProfilesAtHand) -> list[MeasureRow]:
@@ -139,7 +143,7 @@ def measure_qa(given: ProfilesAtHand) -> list[MeasureRow]:
 
 
 # Raised with the code of a measure, so that older values are measured anew.
-MEASURE_VERSIONS: Mapping[str, int] = {"size": 4, "truth": 6, "steering": 6, QA: 4}
+MEASURE_VERSIONS: Mapping[str, int] = {"size": 5, "truth": 6, "steering": 6, QA: 4}
 PROFILE_MEASURES: Mapping[str, ProfileMeasure] = {
     "size": measure_size,
     "truth": measure_truth,

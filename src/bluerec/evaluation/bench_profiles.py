@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ class Shelf:
             else:
                 path = self._find_written(wanted, data, examples)
                 asked[wanted.name] = _read_asked(path)
-            sets[wanted.name] = load_profile_sets([f"{wanted.name}={path}"], examples, split=data.split)[0]
+            (found,) = load_profile_sets([f"{wanted.name}={path}"], examples, split=data.split)
+            sets[wanted.name] = replace(found, seconds=None if wanted.path else _read_seconds(path))
         if len(set(asked.values())) > 1:
             told = "; ".join(f"{name}: {settings or 'not known'}" for name, settings in asked.items())
             self.note(f"{data.name}, {examples.protocol}: profiles were not all asked for alike ({told}).")
@@ -140,8 +142,20 @@ class Shelf:
         if parts.exists():
             self.say(f"{parts}: kept but not gone on with, it is of an older version; writing {path.name}")
         write_json(path.with_suffix(".json"), identity)
+        is_whole = not path.with_name(path.name + _PARTS_SUFFIX).exists()  # and not the rest of a stopped writing
+        begin = time.perf_counter()
         self.write(wanted, table, path)
+        if is_whole:
+            seconds = (time.perf_counter() - begin) / max(len(table), 1)
+            write_json(path.with_suffix(".json"), {**identity, "seconds_per_profile": seconds})
         return path
+
+
+def _read_seconds(path: Path) -> float | None:
+    """What writing one profile of a file took, loading the model included; None where it was not written in one go."""
+    beside = path.with_suffix(".json")
+    seconds = read_json(beside, "benchmark run").get("seconds_per_profile") if beside.is_file() else None
+    return seconds if isinstance(seconds, float) else None
 
 
 def _users_to_write(wanted: BenchProfiles, data: BenchData, examples: ExampleTable, seed: int) -> ExampleTable:

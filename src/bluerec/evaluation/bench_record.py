@@ -68,5 +68,5 @@ def load_record(path: Path) -> Record:
 
 
 def _shorten(value: object) -> object:
-    """Six digits are more than an interval leaves room for."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    """Eight digits: fewer would be rounded twice where a table shows four."""
+    return float(f"{value:.8g}") if isinstance(value, float) else value

@@ -34,10 +34,14 @@ _Weight = TypeVar("_Weight")
 
 @dataclass(frozen=True)
 class ProfileSet:
-    """The profiles of one file, under the name that stands in the results."""
+    """The profiles of one file, under the name that stands in the results.
+
+    `seconds`: what writing one of them took, where it is known.
+    """
 
     name: str
     frame: pl.DataFrame
+    seconds: float | None = None
 
     @property
     def identity(self) -> Mapping[str, str | int]:
