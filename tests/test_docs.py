@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -13,6 +14,7 @@ from bluerec.cli import app
 from bluerec.cli.demo import WORLD_ITEMS, WORLD_USERS
 from bluerec.config import EmbedderConfig
 from bluerec.data.toy import build_world
+from bluerec.evaluation.bench_record import load_record
 from bluerec.profiling.embedders import load_embedder
 from bluerec.store.building import build_store
 
@@ -40,6 +42,41 @@ def test_generated_pages_are_current(project: Path) -> None:
     command = [sys.executable, str(project / "tools" / "generate_docs.py"), "--check"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+NUMBER = r"[+-]?\d*\.\d+"
+INTERVAL = re.compile(rf"({NUMBER})\*{{0,2}} \(({NUMBER}) to ({NUMBER})")
+UNKEPT = "records were not kept"
+
+
+def test_intervals_in_the_results_are_those_of_a_record(project: Path) -> None:
+    """Prose is written by hand: each mean and interval in it must be that of a system, pair or measure that is kept."""
+    records = [load_record(path) for path in sorted((project / "docs" / "results").glob("*.json"))]
+    assert records
+    kept = np.array(
+        [
+            [row.get("mean", row.get("difference")), row["low"], row["high"]]
+            for record in records
+            for kind in ("rows", "groups", "differences", "measures")
+            for row in record[kind]
+        ]
+    )
+    kept = np.concatenate([kept, -kept[:, [0, 2, 1]]])  # a difference may be told the other way round
+    text = (project / "docs" / "results.md").read_text(encoding="utf-8")
+    parts = re.split(r"^(?=##+ )", text, flags=re.MULTILINE)
+    checked = [part for part in parts if "<!-- table" in part]
+    assert len(checked) >= 4
+    unknown = []
+    for part in checked:
+        for paragraph in part.split("\n\n"):
+            if UNKEPT in paragraph:
+                continue
+            for found in INTERVAL.finditer(paragraph):
+                told = [float(number) for number in found.groups()]
+                digits = min(len(number.split(".")[1]) for number in found.groups())
+                if not (np.abs(kept - told) <= 0.51 * 10.0**-digits).all(axis=1).any():
+                    unknown.append(found[0])
+    assert not unknown
 
 
 def test_links_resolve(project: Path) -> None:

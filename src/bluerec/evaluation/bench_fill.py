@@ -192,7 +192,8 @@ def _show_metric(row: Mapping[str, Any]) -> str:
 
 
 def _show_measure(row: Mapping[str, Any]) -> str:
-    digits = 3 if abs(row["mean"]) < 10 else 1
+    size = abs(row["mean"])
+    digits = 5 if 0 < size < 0.01 else 3 if size < 10 else 1
     mean, low, high = (_number(row[key], digits) for key in ("mean", "low", "high"))
     return mean if row["low"] == row["high"] else f"{mean} ({low} to {high})"
 
