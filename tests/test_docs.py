@@ -4,6 +4,7 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import typer
 
 from bluerec.cli import app
 from bluerec.cli.demo import WORLD_ITEMS, WORLD_USERS
-from bluerec.config import EmbedderConfig
+from bluerec.config import EmbedderConfig, load_config
 from bluerec.data.toy import build_world
 from bluerec.profiling.embedders import load_embedder
 from bluerec.store.building import build_store
@@ -24,6 +25,8 @@ CODE_BLOCK = re.compile(r"```.*?\n(.*?)```|((?:^(?: {4}|\t).*\n?)+)", re.MULTILI
 
 
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+# `section.key = default`, and what the recipe of the paper has in its place.
+SETTING = re.compile(r"`(\w+)\.(\w+) = ([^`]+)`(?: \(recipe ([^)]+)\))?")
 
 
 def documents(project: Path) -> list[Path]:
@@ -102,3 +105,13 @@ def test_lines_of_python_print_what_is_shown(name: str, project: Path, demo_stor
     told: list[str] = []
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=told.append)
     assert not result.failed, "".join(told)
+
+
+def test_the_settings_of_the_method_are_those_of_the_program(project: Path) -> None:
+    ours, recipe = load_config(None).as_dict(), load_config(project / "configs" / "blue.toml").as_dict()
+    told = SETTING.findall((project / "docs" / "method.md").read_text(encoding="utf-8"))
+    assert len(told) > 40
+    for section, key, default, other in told:
+        expected = [ours[section][key], recipe[section][key]]
+        shown = [tomllib.loads(f"value = {text}")["value"] for text in (default, other or default)]
+        assert [list(value) if isinstance(value, tuple) else value for value in expected] == shown, f"{section}.{key}"
