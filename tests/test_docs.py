@@ -4,6 +4,7 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import typer
 
 from bluerec.cli import app
 from bluerec.cli.demo import WORLD_ITEMS, WORLD_USERS
-from bluerec.config import EmbedderConfig
+from bluerec.config import EmbedderConfig, config_from_dict, load_config
 from bluerec.data.toy import build_world
 from bluerec.evaluation.bench_record import load_record
 from bluerec.profiling.embedders import load_embedder
+from bluerec.rewards.own import check_own_reward
 from bluerec.store.building import build_store
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -26,6 +28,9 @@ CODE_BLOCK = re.compile(r"```.*?\n(.*?)```|((?:^(?: {4}|\t).*\n?)+)", re.MULTILI
 
 
 PYTHON_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+# `section.key = default`, and what the recipe of the paper has in its place.
+SETTING = re.compile(r"`(\w+)\.(\w+) = ([^`]+)`(?: \(recipe ([^)]+)\))?")
+TOML_BLOCK = re.compile(r"```toml\n(.*?)```", re.DOTALL)
 
 
 def documents(project: Path) -> list[Path]:
@@ -129,13 +134,42 @@ def demo_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_store(Path("runs/demo/store"), world.dataset, load_embedder(config), config, users=[])
 
 
-@pytest.mark.models
-@pytest.mark.parametrize("name", ["README.md", "docs/serving.md"])
-def test_lines_of_python_print_what_is_shown(name: str, project: Path, demo_store: None) -> None:
-    text = (project / name).read_text(encoding="utf-8")
-    shown = "\n".join(block for block in PYTHON_BLOCK.findall(text) if ">>>" in block)
-    test = doctest.DocTestParser().get_doctest(shown, {}, name, name, 0)
+def run_shown_lines(path: Path) -> None:
+    """The lines of Python of a page, as one session, print what is shown below them."""
+    shown = "\n".join(block for block in PYTHON_BLOCK.findall(path.read_text(encoding="utf-8")) if ">>>" in block)
+    test = doctest.DocTestParser().get_doctest(shown, {}, path.name, path.name, 0)
     assert len(test.examples) >= 3
     told: list[str] = []
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=told.append)
     assert not result.failed, "".join(told)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["README.md", "docs/serving.md"])
+def test_lines_of_python_print_what_is_shown(name: str, project: Path, demo_store: None) -> None:
+    run_shown_lines(project / name)
+
+
+def test_the_settings_of_the_method_are_those_of_the_program(project: Path) -> None:
+    ours, recipe = load_config(None).as_dict(), load_config(project / "configs" / "blue.toml").as_dict()
+    told = SETTING.findall((project / "docs" / "method.md").read_text(encoding="utf-8"))
+    assert len(told) > 40
+    for section, key, default, other in told:
+        expected = [ours[section][key], recipe[section][key]]
+        shown = [tomllib.loads(f"value = {text}")["value"] for text in (default, other or default)]
+        assert [list(value) if isinstance(value, tuple) else value for value in expected] == shown, f"{section}.{key}"
+
+
+def test_rewards_are_what_is_shown_and_the_file_of_the_page_is_one(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = project / "docs" / "rewards.md"
+    text = page.read_text(encoding="utf-8")
+    (file,) = (block for block in PYTHON_BLOCK.findall(text) if ">>>" not in block)
+    monkeypatch.chdir(tmp_path)
+    Path("my_rewards.py").write_text(file, encoding="utf-8")
+    run_shown_lines(page)
+    (recipe,) = TOML_BLOCK.findall(text)
+    own = config_from_dict(tomllib.loads(recipe)).own_reward
+    assert own.weight > 0
+    assert check_own_reward(own.function)["file"] == str(tmp_path / "my_rewards.py")
