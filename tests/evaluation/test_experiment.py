@@ -17,6 +17,7 @@ from bluerec.evaluation.lineup import (
     PLAIN_RANKERS,
     PROFILE_RANKERS,
     Vectors,
+    build_vector_rankers,
     choose_pairs,
     choose_rankers,
     needs_vectors,
@@ -44,6 +45,11 @@ def make_sets(table: ExampleTable = TABLE) -> list[ProfileSet]:
 
 def mean_of(results: Results, ranker: str, pool: str = "full", metric: str = "ndcg@10") -> float:
     return next(row.mean for row in results.rows if (row.ranker, row.pool, row.metric) == (ranker, pool, metric))
+
+
+def test_a_ranker_without_a_builder_is_named_and_not_dropped() -> None:
+    with pytest.raises(ConfigError, match="'forgotten'.*nothing builds it"):
+        build_vector_rankers(["mean", "forgotten"], TABLE, VECTORS)
 
 
 def test_the_plain_rankers() -> None:

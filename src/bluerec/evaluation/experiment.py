@@ -14,6 +14,7 @@ from bluerec.data.histories import ExampleTable
 from bluerec.data.toy import is_synthetic
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.lineup import (
+    VECTOR_RANKERS,
     Vectors,
     build_counters,
     build_profile_rankers,
@@ -60,7 +61,8 @@ def evaluate(
     notes += said
     rankers = build_counters(plan.rankers, table, seed=plan.seed)
     if vectors is not None:
-        rankers += build_vector_rankers(plan.rankers, table, vectors)
+        of_texts = [name for name in plan.rankers if name in VECTOR_RANKERS]
+        rankers += build_vector_rankers(of_texts, table, vectors)
         validation = examples.select("validation").without(table)  # weights are not chosen on whom they are measured
         for profiles in profile_sets:
             built, said = build_profile_rankers(plan.rankers, profiles, table, validation, vectors, seed=plan.seed)

@@ -82,7 +82,7 @@ def build_counters(names: Sequence[str], table: ExampleTable, *, seed: int = 0) 
 
 
 def build_vector_rankers(names: Sequence[str], table: ExampleTable, vectors: Vectors) -> list[Ranker]:
-    """The wanted rankers that compare histories with item vectors."""
+    """The wanted rankers that compare histories with item vectors. Raises `ConfigError` for one that nothing builds."""
     plain, centred = ItemSpace(vectors.items), ItemSpace.centred(vectors.items)
     best_history = VectorRanker(BEST_HISTORY, centred, history_queries(centred, "harmonic"))
     queries = {
@@ -105,6 +105,8 @@ def build_vector_rankers(names: Sequence[str], table: ExampleTable, vectors: Vec
             rankers.append(VectorRanker(name, plain, queries[name]))
         elif name in sums:
             rankers.append(SumRanker(name, sums[name]()))
+        else:
+            raise ConfigError(f"ranker {name!r}: known by name, but nothing builds it; see build_vector_rankers")
     return rankers
 
 
