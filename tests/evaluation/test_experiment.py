@@ -48,7 +48,7 @@ def mean_of(results: Results, ranker: str, pool: str = "full", metric: str = "nd
 
 
 def test_a_ranker_without_a_builder_is_named_and_not_dropped() -> None:
-    with pytest.raises(ConfigError, match="'forgotten'.*nothing builds it"):
+    with pytest.raises(ConfigError, match=r"'forgotten'.*nothing builds it"):
         build_vector_rankers(["mean", "forgotten"], TABLE, VECTORS)
 
 
