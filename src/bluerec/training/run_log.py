@@ -31,6 +31,9 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
 
     `observe` is called with the candidates, `on_pre_optimizer_step` and `on_log` by the trainer. At a fault the update
     of the step is left out, or `TrainingError` is raised, as `train.on_fault` says.
+
+    `seconds_left` is that of the steps to come, of later rounds too, at the pace of this process in this round. What
+    lies between rounds (the embedder, reference profiles) takes time that is not known and not in it.
     """
 
     def __init__(
@@ -126,10 +129,11 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         n_tokens, token_ratio = self.trainer.count_tokens()
         self._n_logged += 1
         seconds_a_step = (now - self._started) / self._n_logged
+        step = self._round.first_step + state.global_step
         row = {
-            "step": self._round.first_step + state.global_step,
+            "step": step,
             "time": round(now - self._began, 2),
-            "seconds_left": round(seconds_a_step * (state.max_steps - state.global_step)),
+            "seconds_left": round(seconds_a_step * (self._config.total_steps - step)),
             **self._batch,
             "loss": _number(logs["loss"]),
             "entropy": _number(logs.get("entropy")),
