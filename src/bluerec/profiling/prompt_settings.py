@@ -52,6 +52,11 @@ def load_prompt_settings(adapter: str) -> dict[str, Any]:
     return {name: value for name, value in _read(adapter).items() if name != TRAINED_ON}
 
 
+def find_adapter_settings(config: ProfilerConfig) -> list[str]:
+    """The names of the settings that are as the adapter wants them."""
+    return [name for name, value in load_prompt_settings(config.adapter).items() if getattr(config, name) == value]
+
+
 def load_trained_on(adapter: str) -> str | None:
     """What an adapter was trained on, in words, as far as that was recorded. Raises as `load_prompt_settings`."""
     found = _read(adapter).get(TRAINED_ON)
