@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -48,9 +48,12 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         title_index: TitleIndex | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
         tell: TellRow | None = None,
+        look: Callable[[RolloutBatch], None] | None = None,
         is_writer: bool = True,
     ) -> None:
         """`rows` are those of a log that goes on, of earlier rounds too; `tell` is shown every new row.
+
+        `look` is shown every batch of candidates.
 
         Of several processes one is the writer; all of them watch for faults, which are the same for all.
         """
@@ -67,6 +70,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         self._index = title_index
         self._n_samples = config.log_samples
         self._tell = tell
+        self._look = look
         self._watch = FaultWatch(config)
         self._watch.replay(rows)
         self._n_skipped = sum(1 for _ in takewhile(lambda row: row.get("skipped"), reversed(rows)))
@@ -80,6 +84,8 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
 
     def observe(self, batch: RolloutBatch) -> None:
         """Summarise the candidates of a step."""
+        if self._look:
+            self._look(batch)
         totals = (batch.rewards * torch.tensor(self._weights, device=batch.rewards.device)).nansum(dim=1)
         means = torch.nanmean(batch.rewards, dim=0).tolist()
         stride = max(len(batch.texts) // max(self._n_samples, 1), 1)
