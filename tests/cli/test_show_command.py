@@ -10,7 +10,7 @@ import tiny_models
 
 from bluerec.cli import main
 from bluerec.data.histories import split_examples
-from bluerec.data.profiles import PROFILES_SCHEMA, save_profiles
+from bluerec.data.profiles import PROFILES_SCHEMA, load_profiles, save_profiles
 from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_world, save_world
 
@@ -80,11 +80,32 @@ def test_the_parts_agree_with_the_data(show, world: Path, profiler: Path, profil
     assert cosines == sorted(cosines, reverse=True)
 
 
+def test_where_a_profile_was_written_otherwise_it_says_so(
+    show, world: Path, profiler: Path, profiles: Path, tmp_path: Path
+) -> None:
+    """The prompt is made by the settings of the call: a table that records others was not written from it."""
+    settings = ("--profiler", profiler, "--set", "choice_reward.weight=0", "--set", "profiler.max_events=3", *QUICK)
+    label = json.loads(show(world, "u0001", "--profiles", profiles, *settings, "--json")[1])["settings"]["writer"]
+    same = tmp_path / "same.parquet"
+    save_profiles(load_profiles(profiles).with_columns(writer=pl.lit(label), n_events=pl.lit(3, pl.Int32)), same)
+    _, out, _ = show(world, "u0001", "--profiles", profiles, "--profiles", same, *settings)
+    assert f"Prompt (interests, 3 events), by the settings of this call: writer {label}, template interests, " in out
+    assert "max_events 3, max_prompt_tokens 700" in out
+    old, same_part = out.split("\nProfile, old:")[1].split("\nProfile, same:")
+    assert f"\nNot as the prompt above says: writer w (above {label}), n_events 4 (above 3)\n" in old
+    assert "Not as the prompt" not in same_part
+    view = json.loads(show(world, "u0001", "--profiles", profiles, *settings, "--set", "profiler.template=open",
+                           "--json")[1])  # fmt: skip
+    assert view["settings"]["template"] == "open"
+    assert view["profiles"][0]["written_otherwise"] == {"writer": "w", "template": "interests", "n_events": 4}
+
+
 def test_a_profile_is_written_where_there_is_none(show, world: Path, profiler: Path, profiles: Path) -> None:
     status, out, err = show(world, "u0003", "--profiles", profiles, "--profiler", profiler, *QUICK)
     assert status == 0
     assert "u0003 has no profile in" in err
     assert "Profile, written now: This shopper likes" in out
+    assert "Not as the prompt" not in out
     assert "What came next: " in out
     assert "choice" in out
 

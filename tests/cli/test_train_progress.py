@@ -28,6 +28,13 @@ def test_without_a_terminal_a_line_is_said_at_intervals(capsys: pytest.CaptureFi
     assert lines[0] == "step 1 of 6: reward -1.500, 7 s, 90 tokens/s, 10 min left"
 
 
+@pytest.mark.parametrize(("number", "left"), [(1, "at least 10 min left"), (2, "10 min left")])
+def test_what_comes_between_rounds_is_not_promised(capsys: pytest.CaptureFixture[str], number: int, left: str) -> None:
+    """The steps of later rounds are counted, but not their embedder and reference profiles."""
+    StepTeller(6, n_rounds=2)(row(1) | {"round": number})
+    assert capsys.readouterr().err.splitlines()[-1].split(", ")[-1] == left
+
+
 def test_where_a_bar_is_seen_nothing_is_said_twice(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,11 @@
 """An adapter is asked as it was trained, unless somebody says otherwise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bluerec.config import ProfilerConfig
+from bluerec.config import Config, ProfilerConfig
 from bluerec.errors import BluerecError, ModelError
 from bluerec.profiling.prompt_settings import (
     PROMPT_SETTINGS,
@@ -15,6 +16,7 @@ from bluerec.profiling.prompt_settings import (
     save_prompt_settings,
     save_trained_on,
 )
+from bluerec.runs import RunFolder
 
 TRAINED = ProfilerConfig(template="open", max_events=3, max_prompt_tokens=99, max_new_tokens=17)
 
@@ -58,6 +60,44 @@ def test_without_an_adapter_or_its_settings_the_defaults_stand(adapter: Path) ->
     assert load_writing_config(None, (), model=None, adapter="none").profiler == ProfilerConfig()
     (adapter / PROMPT_SETTINGS_FILE).unlink()
     assert load_prompt_settings(str(adapter)) == {}
+
+
+@pytest.fixture(params=["checkpoints", "round-2/checkpoints", "warm-start/checkpoints"])
+def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    run = RunFolder.start(tmp_path / "training", replace(Config(), profiler=TRAINED))
+    folder = run.path / request.param / "checkpoint-3"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}")
+    return folder
+
+
+def test_a_checkpoint_is_asked_as_its_run_says(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {name: getattr(TRAINED, name) for name in PROMPT_SETTINGS}
+    assert load_prompt_settings(str(checkpoint)) == expected
+    profiler = load_writing_config(None, ("profiler.max_events=5",), model=None, adapter=str(checkpoint)).profiler
+    assert (profiler.template, profiler.max_events) == ("open", 5)
+    assert load_trained_on(str(checkpoint)) is None
+    monkeypatch.chdir(checkpoint)
+    assert load_prompt_settings(".") == expected
+
+
+def test_settings_beside_a_checkpoint_come_before_those_of_the_run(checkpoint: Path) -> None:
+    save_prompt_settings(replace(TRAINED, max_events=7), checkpoint)
+    assert load_prompt_settings(str(checkpoint))["max_events"] == 7
+
+
+def test_a_checkpoint_apart_from_its_run_has_no_settings(checkpoint: Path, tmp_path: Path) -> None:
+    moved = checkpoint.rename(tmp_path / "checkpoint-3")
+    assert load_prompt_settings(str(moved)) == {}
+    (tmp_path / "models" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "models" / "config.json").write_text('{"model_type": "llama"}')  # a model's, and no run's
+    assert load_prompt_settings(str(moved.rename(tmp_path / "models" / "checkpoints" / "checkpoint-3"))) == {}
+
+
+def test_a_damaged_run_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "training" / "config.json").write_text("{")
+    with pytest.raises(BluerecError, match=r"training/config\.json: damaged JSON"):
+        load_prompt_settings(str(checkpoint))
 
 
 def test_what_an_adapter_was_trained_on_is_no_setting(adapter: Path) -> None:

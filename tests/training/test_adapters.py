@@ -1,6 +1,7 @@
 """Compressing an adapter: exact at its true rank, the best approximation below it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
+from bluerec.config import config_from_dict
 from bluerec.errors import ConfigError
 from bluerec.profiling.models import load_profiler, save_adapter
+from bluerec.profiling.prompt_settings import load_prompt_settings
+from bluerec.runs import RunFolder
 from bluerec.training.adapters import compress_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:peft")
@@ -55,6 +59,14 @@ def test_nothing_is_lost_at_the_true_rank(trained, tmp_path: Path) -> None:
         whole = load_profiler(str(base), adapter=str(adapter)).model(tokens).logits
         small = load_profiler(str(base), adapter=str(tmp_path / "small")).model(tokens).logits
     assert (whole - small).abs().max() < 0.02 * whole.abs().max()
+
+
+def test_a_small_checkpoint_is_asked_as_its_run_says(trained, tmp_path: Path) -> None:
+    run = RunFolder.start(tmp_path / "run", config_from_dict({"profiler": {"template": "open", "max_events": 3}}))
+    checkpoint = shutil.copytree(trained[1], run.path / "checkpoints" / "checkpoint-5")
+    compress_adapter(str(checkpoint), tmp_path / "small", rank=2)
+    settings = load_prompt_settings(str(tmp_path / "small"))
+    assert (settings["template"], settings["max_events"]) == ("open", 3)
 
 
 def test_the_error_is_that_of_the_singular_values(trained, tmp_path: Path) -> None:

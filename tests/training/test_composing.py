@@ -1,5 +1,7 @@
 """Profiles put together by rule: names of products, what is left out, and that the text retrieves what comes next."""
 
+import re
+
 import numpy as np
 import pytest
 from small_worlds import make_dataset
@@ -7,6 +9,7 @@ from small_worlds import make_dataset
 from bluerec.data.histories import split_examples
 from bluerec.data.toy import build_world
 from bluerec.profiling.embedders import HashingEmbedder, embed_items
+from bluerec.profiling.prompts import TEMPLATES, join_profile
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.training.composing import HEAD_WORDS, N_NEXT, ProfileComposer, name_product
 
@@ -29,7 +32,7 @@ def test_a_product_is_named_by_the_head_of_its_title_and_its_platform(title: str
 
 def compose(dataset, fits=lambda text: True):
     examples = split_examples(dataset)
-    composer = ProfileComposer(examples, TitleIndex(dataset.titles), fits)
+    composer = ProfileComposer(examples, TitleIndex(dataset.titles), fits, prefill=TEMPLATES["interests"].prefill)
     return examples, composer.compose(examples)
 
 
@@ -43,6 +46,25 @@ def test_the_latest_items_are_named_first_and_older_ones_left_out() -> None:
     liked = texts[row].split(", and may want ")[0].rstrip(".")
     assert liked == f" {', '.join(expected[:-1])} and {expected[-1]}"
     assert titles[0] not in liked  # the sixth
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_with_any_template_the_profile_is_a_whole_sentence(template: str) -> None:
+    """Also where nothing is put into the model's mouth that it would go on from."""
+    prefill = TEMPLATES[template].prefill
+    dataset = make_dataset({"u": ["a", "b", "c"], "v": ["b", "c", "a"]}, list("abc"))
+    examples = split_examples(dataset)
+    measured: list[str] = []
+    composer = ProfileComposer(
+        examples, TitleIndex(dataset.titles), lambda text: bool(measured.append(text)), prefill=prefill
+    )
+    for row, text in enumerate(composer.compose(examples)):
+        latest = name_product(dataset.titles[examples.history_rows(row)[-1]], HEAD_WORDS[0])
+        profile = join_profile(prefill, text)
+        assert re.match(rf"This (shopper|person) likes {re.escape(latest)}\b.*\.$", profile), profile
+        opening = text.partition(latest)[0]
+        assert opening == (" " if prefill else "This person likes ")
+        assert all(longer.startswith(opening) for longer in measured)  # what is to fit has the opening, too
 
 
 def test_of_a_text_that_is_too_long_the_oldest_products_are_left_out() -> None:

@@ -13,6 +13,7 @@ from bluerec.data.toy import build_world
 from bluerec.errors import ConfigError, TrainingError
 from bluerec.profiling.models import load_profiler
 from bluerec.runs import read_log
+from bluerec.training import supervised
 from bluerec.training.adapters import prepare_lora
 from bluerec.training.profiler import train_profiler
 from bluerec.training.supervised import IGNORED, Lesson, _collate, _CompletionTrainer
@@ -57,6 +58,24 @@ def test_the_loss_falls_and_the_adapter_is_the_runs(dataset, settings, tmp_path:
     assert sum(losses[-2:]) / 2 < losses[0] - 0.1
     weights = adapter_of(run.path / "adapter")
     assert any(values.abs().max() > 1e-3 for name, values in weights.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize(("template", "opening"), [("interests", "This shopper likes"), ("open", "This person likes")])
+def test_what_is_imitated_is_a_whole_sentence(
+    dataset, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, opening: str
+) -> None:
+    taught: list[Lesson] = []
+    monkeypatch.setattr(supervised, "fit_supervised", lambda model, lessons, *args, **kwargs: taught.extend(lessons))
+    said: list[str] = []
+    config = config_from_dict(settings | {"profiler": settings["profiler"] | {"template": template}})
+    train_profiler(dataset, config, tmp_path / "run", say=said.append)
+    shown = [line.removeprefix("  e.g. ") for line in said if line.startswith("  e.g. ")]
+    assert shown
+    assert all(line.startswith(f"{opening} ") for line in shown)
+    tokenizer = load_profiler(settings["profiler"]["model"]).tokenizer
+    for lesson in taught:
+        written = tokenizer.decode(lesson.prompt[-len(opening) :] + lesson.completion, skip_special_tokens=True)
+        assert f"{opening} " in written
 
 
 def test_an_interrupted_warm_start_goes_on_to_the_same_weights(

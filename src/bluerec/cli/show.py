@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 
 from bluerec.cli import console
@@ -17,7 +18,7 @@ from bluerec.data.tables import load_dataset
 from bluerec.evaluation.profile_sets import ProfileSet, load_profile_sets
 from bluerec.evaluation.showcase import ShownProfile, ShownUser, find_user, show_users
 from bluerec.profiling.models import Profiler, load_profiler
-from bluerec.profiling.prompt_settings import load_writing_config
+from bluerec.profiling.prompt_settings import PROMPT_SETTINGS, find_adapter_settings, load_writing_config
 from bluerec.types import Prompt, Reader, Reward
 
 WRITTEN_NOW = "written now"
@@ -28,10 +29,16 @@ N_NEAREST = 10
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """One user with the request for the profile, and the rewards of each profile by its name."""
+    """One user with the request for the profile, and the rewards of each profile by its name.
+
+    The request is made by `settings`, now; `otherwise` is what is recorded of each profile that differs from it.
+    """
 
     shown: ShownUser
     prompt: Prompt
+    settings: Mapping[str, Any]
+    adapter_settings: list[str]
+    otherwise: Mapping[str, Mapping[str, Any]]
     rewards: Mapping[str, list[Reward]]
 
 
@@ -53,7 +60,8 @@ def show_command(
     """Show one user: history, prompt, profile, nearest items and each reward.
 
     The profile comes from --profiles, or is written now; then some other users get one too, because the embedding
-    reward compares with them. The choice reward is left out with --set choice_reward.weight=0.
+    reward compares with them. The prompt is the one of the settings at hand; a profile whose table records another
+    writer, template or number of events is marked. The choice reward is left out with --set choice_reward.weight=0.
     """
     config = load_writing_config(None, settings or (), model=profiler or None, adapter=adapter or None)
     table = split_examples(load_dataset(folder), config.data.protocol, seed=config.data.split_seed)
@@ -88,17 +96,26 @@ def _look(table: ExampleTable, one: ExampleTable, sets: list[ProfileSet], config
     (shown,) = show_users(one, sets, embedder, item_vectors, n_nearest=N_NEAREST)
     references = dict(sets[0].frame.select("example_id", "text").iter_rows())
     rewards = build_rewards(config, table, embedder, item_vectors, reader, references)
+    settings = {"writer": profiler.label, **{name: getattr(config.profiler, name) for name in PROMPT_SETTINGS}}
     return UserView(
         shown,
         prompt,
+        settings,
+        find_adapter_settings(config.profiler),
+        {one_set.name: _find_otherwise(one_set, example.example_id, prompt, profiler.label) for one_set in sets},
         {profile.name: score_profile(rewards, profile.text, example.example_id) for profile in shown.profiles},
     )
 
 
+def _find_otherwise(profiles: ProfileSet, example_id: str, prompt: Prompt, writer: str) -> dict[str, Any]:
+    """What the table records of this profile that is not so of the prompt at hand; a number may be unknown."""
+    at_hand = {"writer": writer, "template": prompt.template, "n_events": prompt.n_events}
+    recorded = profiles.frame.row(by_predicate=pl.col("example_id") == example_id, named=True)
+    return {name: recorded[name] for name, value in at_hand.items() if recorded.get(name) not in (None, value)}
+
+
 def _write_now(table: ExampleTable, one: ExampleTable, profiler: Profiler, config: Config) -> ProfileSet:
     """A profile of the user and of `N_REFERENCES` train users."""
-    import polars as pl
-
     from bluerec.profiling.histories import write_histories
     from bluerec.profiling.writers import LocalWriter
 
@@ -134,11 +151,13 @@ def _as_dict(view: UserView) -> dict[str, Any]:
             for event in example.history.events
         ],
         "target": {"item_id": example.target.item_id, "title": example.target.title},
+        "settings": dict(view.settings),
         "prompt": asdict(view.prompt),
         "profiles": [
             {
                 "name": profile.name,
                 "text": profile.text,
+                "written_otherwise": dict(view.otherwise[profile.name]),
                 "target_rank": profile.target_rank,
                 "n_candidates": profile.n_candidates,
                 "nearest": [
@@ -166,17 +185,26 @@ def _print(view: UserView) -> None:
     console.print_result(f"\nWhat came next: {example.target.title or 'untitled item'}")
     withheld = f", {view.prompt.n_withheld} with a text withheld" if view.prompt.n_withheld else ""
     cut = f", {view.prompt.n_cut} cut by the token budget" if view.prompt.n_cut else ""
-    console.print_result(f"\nPrompt ({view.prompt.template}, {view.prompt.n_events} events{withheld}{cut}):")
+    made = ", ".join(f"{name} {value}" for name, value in view.settings.items())
+    own = f" (as the adapter was trained: {', '.join(view.adapter_settings)})" if view.adapter_settings else ""
+    console.print_result(
+        f"\nPrompt ({view.prompt.template}, {view.prompt.n_events} events{withheld}{cut}), by the settings of this "
+        f"call: {made}{own}:"
+    )
     for message in view.prompt.messages:
         console.print_result(f"  [{message['role']}] " + message["content"].replace("\n", "\n  "))
     if view.prompt.prefill:
         console.print_result(f"  [answer begins] {view.prompt.prefill}")
     for profile in shown.profiles:
-        _print_profile(profile, view.rewards[profile.name])
+        _print_profile(profile, view)
 
 
-def _print_profile(profile: ShownProfile, rewards: list[Reward]) -> None:
+def _print_profile(profile: ShownProfile, view: UserView) -> None:
     console.print_result(f"\nProfile, {profile.name}: {profile.text}")
+    above = {**view.settings, "n_events": view.prompt.n_events}
+    otherwise = [f"{name} {value} (above {above[name]})" for name, value in view.otherwise[profile.name].items()]
+    if otherwise:
+        console.print_result(f"Not as the prompt above says: {', '.join(otherwise)}")
     console.print_result(f"What came next is at rank {profile.target_rank:,} of {profile.n_candidates:,}.\n")
     console.print_table(
         [
@@ -188,7 +216,7 @@ def _print_profile(profile: ShownProfile, rewards: list[Reward]) -> None:
     console.print_table(
         [
             {"reward": reward.name, "score": _number(reward.score, ".3f"), "weight": f"{reward.weight:g}"}
-            for reward in rewards
+            for reward in view.rewards[profile.name]
         ]
     )
 

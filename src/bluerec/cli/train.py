@@ -48,7 +48,7 @@ def train_command(
             resume=resume is not None,
             offline=offline,
             say=console.say,
-            tell=StepTeller(settings.train.total_steps),
+            tell=StepTeller(settings.train.total_steps, n_rounds=settings.train.rounds),
             progress=progress,
         )
     if int(os.environ.get("RANK", "0")):  # of several processes one tells the result
@@ -66,14 +66,17 @@ def train_command(
 class StepTeller:
     """Told every row of the log: all of them are details; where no bar is seen, some are said at intervals."""
 
-    def __init__(self, n_steps: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, n_steps: int, *, n_rounds: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._n_steps = n_steps
+        self._n_rounds = n_rounds
         self._clock = clock
         self._said = -math.inf
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         parts = ", ".join(f"{name} {value:.3f}" for name, value in row["rewards"].items() if value is not None)
-        pace = f"{row['time']:.0f} s, {row['tokens_per_second']:.0f} tokens/s, {row['seconds_left'] / 60:.0f} min left"
+        # Only steps are counted: between rounds an embedder may be trained, and profiles are written.
+        left = f"{'at least ' if row.get('round', 1) < self._n_rounds else ''}{row['seconds_left'] / 60:.0f} min left"
+        pace = f"{row['time']:.0f} s, {row['tokens_per_second']:.0f} tokens/s, {left}"
         console.detail(f"step {row['step']}: reward {row['reward']:.3f} ({parts}), {pace}")
         is_last = row["step"] == self._n_steps
         if console.shows_progress() or not (is_last or self._clock() - self._said >= SECONDS_BETWEEN_LINES):

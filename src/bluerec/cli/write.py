@@ -19,7 +19,7 @@ from bluerec.data.tables import load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.profile_sets import name_choice
 from bluerec.profiling.models import load_profiler
-from bluerec.profiling.prompt_settings import load_prompt_settings, load_trained_on, load_writing_config
+from bluerec.profiling.prompt_settings import find_adapter_settings, load_trained_on, load_writing_config
 from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, describe_settings, write_profiles
 from bluerec.runs import check_writable
 from bluerec.types import ProfileWriter
@@ -101,7 +101,7 @@ def _tell_whom(table: ExampleTable, in_split: ExampleTable, split: str) -> None:
 def _tell_settings(config: ProfilerConfig) -> None:
     """Say what is in force: where an adapter brings its own settings, these are not the defaults of docs/config.md."""
     values = ", ".join(f"{name} = {value}" for name, value in describe_settings(config).items())
-    own = [name for name, value in load_prompt_settings(config.adapter).items() if getattr(config, name) == value]
+    own = find_adapter_settings(config)
     source = f"; as the adapter was trained: {', '.join(own)}" if own else ""
     console.say(f"profiler: {values}{source}")
     trained_on = load_trained_on(config.adapter)

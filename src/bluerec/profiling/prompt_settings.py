@@ -1,7 +1,7 @@
 """How an adapter wants to be asked: a profiler writes well only for prompts and lengths like those it was trained on.
 
-Training saves these settings beside the adapter's weights; whoever writes with it starts from them, and a recipe or an
-option still overrides each.
+Training saves these settings beside the adapter's weights; those of a checkpoint are found in its run. Whoever writes
+with it starts from them, and a recipe or an option still overrides each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from bluerec.config import Config, ProfilerConfig, load_config
 from bluerec.errors import ModelError
 from bluerec.profiling.models import choose_adapter, resolve_adapter
-from bluerec.runs import read_json, write_json
+from bluerec.runs import CONFIG_FILE, read_json, write_json
 
 PROMPT_SETTINGS_FILE = "profiler.json"
 # Tells a recipe that names no adapter from one that names none.
@@ -37,12 +37,24 @@ def save_trained_on(text: str, folder: Path) -> None:
     write_json(path, settings | {TRAINED_ON: text})
 
 
+def copy_prompt_settings(adapter: str, folder: Path) -> None:
+    """Put what is known of how an adapter is asked into the folder of one that was made of it."""
+    found = _read(adapter)
+    if found:
+        write_json(folder / PROMPT_SETTINGS_FILE, found)
+
+
 def load_prompt_settings(adapter: str) -> dict[str, Any]:
-    """The settings saved with an adapter (a folder, a run folder, `shipped`, or `none`); empty where there are none.
+    """The settings of an adapter (a folder, a run or its checkpoint, `shipped`, or `none`); empty where none are kept.
 
     Raises `ModelError` if there is no such adapter, or its settings are damaged.
     """
     return {name: value for name, value in _read(adapter).items() if name != TRAINED_ON}
+
+
+def find_adapter_settings(config: ProfilerConfig) -> list[str]:
+    """The names of the settings that are as the adapter wants them."""
+    return [name for name, value in load_prompt_settings(config.adapter).items() if getattr(config, name) == value]
 
 
 def load_trained_on(adapter: str) -> str | None:
@@ -53,8 +65,10 @@ def load_trained_on(adapter: str) -> str | None:
 
 def _read(adapter: str) -> dict[str, Any]:
     folder = resolve_adapter(adapter)
-    if folder is None or not (folder / PROMPT_SETTINGS_FILE).is_file():
+    if folder is None:
         return {}
+    if not (folder / PROMPT_SETTINGS_FILE).is_file():
+        return _read_from_run(folder.resolve())
     found = read_json(folder / PROMPT_SETTINGS_FILE, "settings of an adapter")
     known = (*PROMPT_SETTINGS, TRAINED_ON)
     if not isinstance(found, dict) or not set(found) <= set(known):
@@ -62,6 +76,22 @@ def _read(adapter: str) -> dict[str, Any]:
             f"{folder / PROMPT_SETTINGS_FILE}: expected {', '.join(known)}; delete the file to use defaults"
         )
     return found
+
+
+def _read_from_run(folder: Path) -> dict[str, Any]:
+    """The settings of the run that a checkpoint is of; empty where the folder is none, or lies in no run."""
+    if not folder.name.startswith("checkpoint-"):
+        return {}
+    # RUN/checkpoints/checkpoint-N, and one deeper in a round or a warm start.
+    for above in folder.parents[1:3]:
+        if (above / CONFIG_FILE).is_file():
+            found = read_json(above / CONFIG_FILE, "run folder")
+            # A model's folder has such a file, too.
+            settings = found.get("config") if isinstance(found, dict) else None
+            profiler = settings.get("profiler") if isinstance(settings, dict) else None
+            if isinstance(profiler, dict):
+                return {name: profiler[name] for name in PROMPT_SETTINGS if name in profiler}
+    return {}
 
 
 def load_writing_config(

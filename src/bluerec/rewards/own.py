@@ -32,6 +32,11 @@ class OwnReward:
         self._place = place
 
     @property
+    def label(self) -> str:
+        """Its name and the place of its code, for messages."""
+        return f"reward {self.name!r} ({self._place})"
+
+    @property
     def name(self) -> str:
         return self._reward.name
 
@@ -40,7 +45,7 @@ class OwnReward:
 
         Raises `TrainingError` for too few or too many, or one that is no finite number.
         """
-        who = f"reward {self.name!r} ({self._place})"
+        who = self.label
         given = list(self._reward.score(texts, example_ids))
         if len(given) != len(texts):
             raise TrainingError(f"{who} gave {len(given)} scores for {len(texts)} texts; mend its code")

@@ -139,8 +139,8 @@ def expected_grade(log_probabilities: Float32Array) -> Float64Array:
 def combine_in_groups(scores: Float64Array, weights: Float64Array, group_size: int) -> Float64Array:
     """One number (n,) for scores (n, n_rewards): each normalised within its group of rows, then weighted and summed.
 
-    What GRPO makes advantages of by default. NaN marks a reward that the whole group lacks; one that does not vary adds
-    nothing.
+    What GRPO makes advantages of by default, less the 1e-4 that TRL adds to a deviation. NaN marks a reward that the
+    whole group lacks; one that does not vary adds nothing.
     """
     groups = scores.reshape(-1, group_size, scores.shape[1])
     centred = groups - groups.mean(axis=1, keepdims=True)

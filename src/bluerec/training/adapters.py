@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from bluerec.config import Config
 from bluerec.errors import ConfigError, TrainingError
 from bluerec.profiling.models import Profiler, attach_adapter, resolve_adapter
-from bluerec.profiling.prompt_settings import PROMPT_SETTINGS_FILE
+from bluerec.profiling.prompt_settings import copy_prompt_settings
 from bluerec.runs import atomic_path, level_modes, write_json
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -95,7 +94,6 @@ def compress_adapter(adapter: str, out: str | Path, *, rank: int) -> float:
     # The update is scaled by alpha over rank.
     scale = settings["lora_alpha"] / settings["r"]
     write_json(out / SETTINGS_FILE, settings | {"r": rank, "lora_alpha": scale * rank})
-    if (folder / PROMPT_SETTINGS_FILE).is_file():
-        shutil.copyfile(folder / PROMPT_SETTINGS_FILE, out / PROMPT_SETTINGS_FILE)
+    copy_prompt_settings(adapter, out)
     level_modes(out)
     return (lost / total) ** 0.5 if total else 0.0

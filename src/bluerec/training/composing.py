@@ -20,6 +20,8 @@ from bluerec.types import IntArray
 
 # Words of a title's head, the latest item first: recent items count more (the harmonic history vector says the same).
 HEAD_WORDS = (6, 4, 4, 4, 4)
+# How a profile begins where the template puts no such words into the model's mouth.
+OPENING = "This person likes"
 # Words tried for what may come next; shorter ones where a longer one would name one title of the catalogue.
 NEXT_WORDS = (6, 4, 3, 2)
 N_NEXT = 2
@@ -60,20 +62,23 @@ class ProfileComposer:
         index: TitleIndex,
         fits: Callable[[str], bool] = lambda text: True,
         *,
+        prefill: str,
         n_next: int = N_NEXT,
     ) -> None:
         """`table` tells which events may be counted; of a text that does not fit, the oldest products are left out.
 
-        `n_next` is how many products it says may come next; 0 leaves the history alone.
+        `prefill` is the template's beginning of a profile, which a text goes on from; without one it is a sentence by
+        itself. `n_next` is how many products it says may come next; 0 leaves the history alone.
         """
         self._table = table
+        self._opening = " " if prefill else f"{OPENING} "
         self._n_next = n_next
         self._index = index
         self._fits = fits
         self._cooccurrence = CooccurrenceRanker(table)
 
     def compose(self, table: ExampleTable) -> list[str]:
-        """One continuation of the prefill "This shopper likes" per example, from its history alone."""
+        """One profile per example, from its history alone, less the prefill."""
         texts: list[str] = []
         for start in range(0, len(table), _CHUNK):
             texts += self._compose_part(table.take(np.arange(start, min(start + _CHUNK, len(table)))))
@@ -98,7 +103,7 @@ class ProfileComposer:
         return list(dict.fromkeys(name for name in names if name))
 
     def _join(self, liked: Sequence[str], coming: Sequence[str]) -> str:
-        text = _join(liked, coming)
+        text = self._opening + _join(liked, coming)
         return text if len(liked) < 2 or self._fits(text) else self._join(liked[:-1], coming)
 
     def _name_next(self, likely: IntArray, history: IntArray) -> list[str]:
@@ -121,5 +126,5 @@ class ProfileComposer:
 
 def _join(liked: Sequence[str], coming: Sequence[str]) -> str:
     head, last = liked[:-1], liked[-1:]
-    text = " " + (f"{', '.join(head)} and {last[0]}" if head else "".join(last) or "little that is known")
+    text = f"{', '.join(head)} and {last[0]}" if head else "".join(last) or "little that is known"
     return f"{text}, and may want {' or '.join(coming)} next." if coming else f"{text}."

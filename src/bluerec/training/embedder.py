@@ -89,8 +89,8 @@ def run_embedder_stage(session: Session, one: Round, adapter: Path | None, embed
 
 def compose_profiles(session: Session, table: ExampleTable) -> dict[str, str]:
     """Profiles by rule, by example id: what was taken lately. What may come next is what the embedder is to learn."""
-    composer = ProfileComposer(session.all_examples(), TitleIndex(session.dataset.titles), n_next=0)
     prefill = find_template(session.config.profiler.template).prefill
+    composer = ProfileComposer(session.all_examples(), TitleIndex(session.dataset.titles), prefill=prefill, n_next=0)
     return {
         example_id: join_profile(prefill, text)
         for example_id, text in zip(table.example_ids, composer.compose(table), strict=True)

@@ -18,6 +18,7 @@ from bluerec.rewards.functions import build_rewards
 from bluerec.rewards.title_index import TitleIndex
 from bluerec.training.adapters import SETTINGS_FILE, check_same_lora, load_lora
 from bluerec.training.checkpoints import CHECKPOINTS_FOLDER, checkpoint_step, recover_checkpoint, rewind_log
+from bluerec.training.own_reward import FaintScores
 from bluerec.training.policy import Policy
 from bluerec.training.processes import check_resumed
 from bluerec.training.session import ADAPTER_FOLDER, Round, Session, TellRow
@@ -129,6 +130,7 @@ def _run_trainer(
         title_index=index,
         rows=rows,
         tell=_join(session.tell, session.progress, train.total_steps),
+        look=FaintScores(rewards, train, session.say),
         is_writer=session.processes.is_first,
     )
     trainer = SharedPrefixGRPOTrainer(

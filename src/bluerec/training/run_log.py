@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -31,6 +31,9 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
 
     `observe` is called with the candidates, `on_pre_optimizer_step` and `on_log` by the trainer. At a fault the update
     of the step is left out, or `TrainingError` is raised, as `train.on_fault` says.
+
+    `seconds_left` is that of the steps to come, of later rounds too, at the pace of this process in this round. What
+    lies between rounds (the embedder, reference profiles) takes time that is not known and not in it.
     """
 
     def __init__(
@@ -45,9 +48,12 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         title_index: TitleIndex | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
         tell: TellRow | None = None,
+        look: Callable[[RolloutBatch], None] | None = None,
         is_writer: bool = True,
     ) -> None:
         """`rows` are those of a log that goes on, of earlier rounds too; `tell` is shown every new row.
+
+        `look` is shown every batch of candidates.
 
         Of several processes one is the writer; all of them watch for faults, which are the same for all.
         """
@@ -64,6 +70,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         self._index = title_index
         self._n_samples = config.log_samples
         self._tell = tell
+        self._look = look
         self._watch = FaultWatch(config)
         self._watch.replay(rows)
         self._n_skipped = sum(1 for _ in takewhile(lambda row: row.get("skipped"), reversed(rows)))
@@ -77,6 +84,8 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
 
     def observe(self, batch: RolloutBatch) -> None:
         """Summarise the candidates of a step."""
+        if self._look:
+            self._look(batch)
         totals = (batch.rewards * torch.tensor(self._weights, device=batch.rewards.device)).nansum(dim=1)
         means = torch.nanmean(batch.rewards, dim=0).tolist()
         stride = max(len(batch.texts) // max(self._n_samples, 1), 1)
@@ -126,10 +135,11 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         n_tokens, token_ratio = self.trainer.count_tokens()
         self._n_logged += 1
         seconds_a_step = (now - self._started) / self._n_logged
+        step = self._round.first_step + state.global_step
         row = {
-            "step": self._round.first_step + state.global_step,
+            "step": step,
             "time": round(now - self._began, 2),
-            "seconds_left": round(seconds_a_step * (state.max_steps - state.global_step)),
+            "seconds_left": round(seconds_a_step * (self._config.total_steps - step)),
             **self._batch,
             "loss": _number(logs["loss"]),
             "entropy": _number(logs.get("entropy")),

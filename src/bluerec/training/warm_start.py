@@ -89,7 +89,8 @@ def _compose_lessons(session: Session, profiler: Profiler) -> list[Lesson]:
     def fits(text: str) -> bool:
         return len(_encode_texts([text], profiler)[0]) <= config.profiler.max_new_tokens
 
-    texts = ProfileComposer(examples, TitleIndex(session.dataset.titles), fits).compose(table)
+    prefill = find_template(config.profiler.template).prefill
+    texts = ProfileComposer(examples, TitleIndex(session.dataset.titles), fits, prefill=prefill).compose(table)
     _show(texts, config, session)
     lessons = [
         Lesson(prompt, completion)
