@@ -1,6 +1,9 @@
 """A writer behind an OpenAI-compatible endpoint, over loopback: what is sent, what is tried again, what is spared."""
 
 import json
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +14,7 @@ from fake_endpoint import Answer, FakeServer, complete, serve
 
 from bluerec.config import ProfilerConfig
 from bluerec.errors import ConfigError, ModelError, UnavailableError
-from bluerec.profiling.endpoint import Breaker, EndpointWriter, Patience, check_url, count_roughly
+from bluerec.profiling.endpoint import Breaker, ChatEndpoint, EndpointWriter, Patience, check_url, count_roughly
 from bluerec.types import Prompt
 
 QUICK = Patience(connect_seconds=0.5, answer_seconds=1.0, between_tries=0.01, n_failures=2, open_seconds=0.3)
@@ -78,6 +81,54 @@ def test_an_answer_without_a_profile_is_named(server: FakeServer, writer: Endpoi
     server.answers = [answer]
     with pytest.raises(ModelError, match=r"wrote nothing|not that of a chat completion"):
         writer.write([PROMPT])
+
+
+def test_thoughts_that_the_prompt_began_are_left_out(server: FakeServer, writer: EndpointWriter) -> None:
+    server.answers = [complete("hm, chess?\n</think>\n\nLikes chess.")]
+    assert writer.write([PROMPT]) == ["Likes chess."]
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b"\xff\xfe", b'{"choices": {}}'])
+def test_what_is_no_answer_at_all_is_named(server: FakeServer, writer: EndpointWriter, content: bytes) -> None:
+    server.answers = [(200, {}, content)]
+    with pytest.raises(ModelError, match="not that of a chat completion"):
+        writer.write([PROMPT])
+
+
+def test_odd_waits_are_not_waited_for(server: FakeServer, writer: EndpointWriter) -> None:
+    server.answers = [(503, {"Retry-After": "\u00b2"}, b""), complete("Likes chess.")]
+    assert writer.write([PROMPT]) == ["Likes chess."]
+
+
+@pytest.mark.parametrize("key", ["caf\u00e9", "two\nlines"])
+def test_a_key_that_no_header_can_hold_is_refused(server: FakeServer, key: str) -> None:
+    with pytest.raises(ConfigError, match="BLUEREC_ENDPOINT_KEY"):
+        EndpointWriter(server.url, "m", ProfilerConfig(), key=key)
+
+
+def test_who_interrupts_does_not_wait_for_a_server_that_hangs(server: FakeServer) -> None:
+    started = threading.Event()
+
+    def hang(_: dict[str, Any]) -> Answer:
+        started.set()
+        time.sleep(5.0)
+        return complete("Too late.")
+
+    server.answers = [hang]
+    endpoint = ChatEndpoint(server.url, "m", patience=Patience(answer_seconds=30.0))
+
+    def interrupt() -> None:
+        started.wait()
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        endpoint.ask_all(
+            lambda text: endpoint.ask([{"role": "user", "content": text}], max_tokens=1, temperature=0), "ab"
+        )
+    assert time.monotonic() - begin < 4.0
 
 
 def test_a_flood_is_cut(server: FakeServer, writer: EndpointWriter) -> None:

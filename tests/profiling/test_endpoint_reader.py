@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fake_endpoint import FakeServer, complete, serve
 
-from bluerec.errors import DataError, UnavailableError
+from bluerec.errors import DataError, ModelError, UnavailableError
 from bluerec.profiling.endpoint import ChatEndpoint, Patience
 from bluerec.profiling.endpoint_reader import EndpointReader, KeptAnswers, read_digit, read_letter, render_rating
 
@@ -40,12 +40,31 @@ def test_a_choice_is_read_where_it_is_one(answer: str, place: int | None) -> Non
     assert read_letter(answer, OPTIONS) == place
 
 
+TEN = ("F.E.A.R.", "E.T. the Extra-Terrestrial", *(f"Game {n}" for n in range(6)), "I, Robot", "Long " * 60)
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        ("I", 8), ("I.", 8), ("I) I, Robot", 8), ("Answer: I", 8), ("The answer is I.", 8), ("I, Robot", 8),
+        ("j", None), ("J", 9),        ("I'd choose B", 1), ("I\u2019d choose B.", 1), ("I'm not sure which one", None),
+        ("I, as an AI model, cannot tell", None),
+        ("The answer I would give is C", 2), ("F.E.A.R.", 0), ("E.T. the Extra-Terrestrial", 1), ("B) or C)", None),
+        ("My choice: A Plague Tale", None), ("B because it fits", 1), ("It is D", 3), ("(Long " * 60, None),
+        (("Long " * 60)[:128], 9), ("A list of games", None), ("F. Game 3\nI think so.", 5),
+    ],
+)  # fmt: skip
+def test_letters_that_are_words_and_titles_that_begin_with_letters(answer: str, place: int | None) -> None:
+    assert read_letter(answer, TEN) == place
+
+
 @pytest.mark.parametrize(
     ("answer", "rating"),
     [
         ("4", 4), ("4.", 4), ("**5**", 5), ("3/5", 3), ("4 out of 5", 4), ("5 out of 5", 5), ("Rating: 2 stars", 2),
         ("4.5", None), ("10", None), ("0", None), ("6", None), ("4 or 5", None), ("", None), ("good", None),
-        ("-3", None), ("On a scale of 1 to 5 I say 4", 4),
+        ("-3", None), ("On a scale of 1 to 5 I say 4", 4), ("4/10", None),
+        ("4-5", None), ("2nd best", None), ("I would give it 4.", 4),
     ],
 )  # fmt: skip
 def test_a_rating_is_read_where_it_is_one(answer: str, rating: int | None) -> None:
@@ -107,6 +126,28 @@ def test_no_answer_is_asked_for_twice_whatever_happens_between(server: FakeServe
     assert len(path.read_text().splitlines()) == 6
 
 
+def test_a_question_that_comes_twice_is_asked_once(server: FakeServer) -> None:
+    server.answers = [complete("A")]
+    scores = make_reader(server).choose(["Likes chess."] * 8, [OPTIONS] * 8)
+    assert scores.argmax(axis=1).tolist() == [0] * 8
+    assert len(server.seen) == 1
+
+
+def test_what_is_refused_among_others_has_no_answer_and_is_asked_again(server: FakeServer, tmp_path: Path) -> None:
+    reader = make_reader(server, tmp_path / "answers.jsonl")
+    server.answers = [(400, {}, b"filtered")]
+    with pytest.raises(ModelError, match="status 400"):  # the first of all: nothing says that others would be answered
+        reader.choose(["Likes chess."], [OPTIONS])
+    server.answers = [complete("A"), (400, {}, b"filtered"), complete(""), complete("B")]
+    assert reader.choose(["Likes chess."], [OPTIONS]).argmax() == 0
+    for context in ("Likes a filtered word.", "Likes silence."):
+        assert np.ptp(reader.choose([context], [OPTIONS])) == 0
+    assert reader.choose(["Likes silence."], [OPTIONS]).argmax() == 1
+    server.answers = [(401, {}, b"")]
+    with pytest.raises(ModelError, match="status 401"):
+        reader.choose(["Another."], [OPTIONS])
+
+
 def test_another_model_or_question_is_asked_anew(server: FakeServer, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     server.answers = [complete("A")]
@@ -118,12 +159,15 @@ def test_another_model_or_question_is_asked_anew(server: FakeServer, tmp_path: P
     assert len(server.seen) == 3
 
 
-@pytest.mark.parametrize("line", [b"<html>\n", b"[]\n", b'{"key": "x"}\n', b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "line", [b"<html>\n", b"\n", b'{"key": "k", "answer": 5}\n', b"[]\n", b'{"key": "x"}\n', b"\xff\xfe\n"]
+)
 def test_a_damaged_file_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_bytes(b'{"key": "k", "answer": "A"}\n' + line)
-    with pytest.raises(DataError, match=r"answers.jsonl:2: .*delete the file"):
-        KeptAnswers(path)
+    kept = KeptAnswers(path)  # not looked at where nothing is asked
+    with pytest.raises(DataError, match=r"answers.jsonl:2: .*delete this line"):
+        kept.get("anything")
 
 
 def test_options_that_do_not_fit_are_refused(server: FakeServer) -> None:

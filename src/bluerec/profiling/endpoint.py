@@ -11,7 +11,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -127,11 +126,39 @@ class ChatEndpoint:
         return text
 
     def ask_all(self, ask: Callable[[Asked], Answered], questions: Sequence[Asked]) -> list[Answered]:
-        """What `ask` gives for each question, in their order, several side by side."""
-        if len(questions) <= 1:
-            return [ask(question) for question in questions]
-        with ThreadPoolExecutor(self._n_at_once, "endpoint") as pool:
-            return list(pool.map(ask, questions))
+        """What `ask` gives for each question, in their order, several side by side.
+
+        After a failure nothing more is begun. Whoever interrupts it does not wait for the answers under way.
+        """
+        answers: dict[int, Answered] = {}
+        failures: list[Exception | KeyboardInterrupt] = []
+        places, lock = iter(range(len(questions))), threading.Lock()
+
+        def work() -> None:
+            while not failures:
+                with lock:
+                    place = next(places, None)
+                if place is None:
+                    return
+                try:
+                    answers[place] = ask(questions[place])
+                except Exception as error:  # noqa: BLE001 - raised where the answers are waited for
+                    failures.append(error)
+
+        # Daemons, unlike those of an executor: an interrupted program ends without waiting for a server.
+        n_threads = min(self._n_at_once, len(questions))
+        threads = [threading.Thread(target=work, name=f"endpoint-{n}", daemon=True) for n in range(n_threads)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt as error:
+            failures.append(error)
+            raise
+        if failures:
+            raise failures[0]
+        return [answers[place] for place in range(len(questions))]
 
     def close(self) -> None:
         self._client.close()
@@ -167,7 +194,9 @@ class ChatEndpoint:
             raise _ServerError(f"{self._url}: status {answer.status_code}; see the log of that server")
         if answer.status_code != 200:
             remedy = f"set {KEY_VARIABLE}" if answer.status_code in (401, 403) else "check the address and the model"
-            raise ModelError(f"{self._url}: status {answer.status_code} for model {self._model!r}; {remedy}")
+            raise RefusedError(
+                f"{self._url}: status {answer.status_code} for model {self._model!r}; {remedy}", answer.status_code
+            )
         return _read_text(content, self._url)
 
 
@@ -208,14 +237,26 @@ class EndpointWriter:
         return profile
 
 
+class RefusedError(ModelError):
+    """The endpoint works, and does not answer this request."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class _ServerError(ModelError):
     """A failure inside the server: perhaps of this prompt alone."""
 
 
 def check_url(url: str, option: str = "--endpoint") -> str:
     """The address without a slash at its end. Raises `ConfigError` where it is none, or holds a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_odd = parts.port == 0 or url != url.strip() or any(mark.isspace() for mark in url)
+    except ValueError:
+        parts, is_odd = urlsplit(""), True
+    if is_odd or parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ConfigError(f"{option} {url!r}: not an address like http://127.0.0.1:8000/v1")
     if parts.username or parts.password:
         raise ConfigError(f"{option}: no password belongs into an address; set {KEY_VARIABLE}")
@@ -232,6 +273,9 @@ def _make_client(patience: Patience, key: str | None) -> Any:
         import httpx
     except ImportError as error:
         raise MissingExtraError("httpx", "serve") from error
+    key = (key or "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError(f"{KEY_VARIABLE}: holds characters that no key has; set it anew")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     timeout = httpx.Timeout(patience.answer_seconds, connect=patience.connect_seconds)
     return httpx.Client(headers=headers, timeout=timeout, follow_redirects=False)
@@ -259,7 +303,7 @@ def _read(answer: Any, deadline: float) -> bytes:
 
 def _read_wait(answer: Any) -> float:
     value = answer.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else 0.0
+    return float(value) if value.isascii() and value.isdigit() else 0.0
 
 
 def _read_text(content: bytes, url: str) -> str:
@@ -267,6 +311,11 @@ def _read_text(content: bytes, url: str) -> str:
 
     try:
         text = json.loads(content)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise ModelError(f"{url}: the answer is not that of a chat completion ({type(error).__name__})") from error
-    return _THOUGHT.sub("", text) if isinstance(text, str) else ""
+    return _strip_thoughts(text) if isinstance(text, str) else ""
+
+
+def _strip_thoughts(text: str) -> str:
+    """What follows a model's thoughts. Where the prompt begins them, only their end is seen."""
+    return _THOUGHT.sub("", text) if _THOUGHT.match(text) else text.rpartition("</think>")[2]

@@ -17,70 +17,92 @@ from pathlib import Path
 import numpy as np
 
 from bluerec.errors import DataError
-from bluerec.profiling.endpoint import CHARACTERS_PER_TOKEN, ChatEndpoint
+from bluerec.profiling.endpoint import CHARACTERS_PER_TOKEN, ChatEndpoint, Patience, RefusedError
 from bluerec.profiling.readers import MAX_CONTEXT_TOKENS, MAX_OPTION_TOKENS, QUESTION, count_options
 from bluerec.runs import append_row
 from bluerec.types import Float32Array
 
-# Room for a model that repeats the option; what it writes beyond is not read.
+# Room for a model that repeats the option; one that thinks before it answers wants more.
 ANSWER_TOKENS = 64
 MAX_KEPT_CHARACTERS = 200
+# Thousands of questions outlast a server that is restarted, or that asks for a minute's rest.
+PATIENT = Patience(answer_seconds=300.0, n_tries=6, between_tries=1.0, most_between_tries=60.0, n_failures=1_000)
 # A chosen option's log-probability is 0 to the fifth digit; the others are alike.
 _CHOSEN = 12.0
-# "The answer is B", "choose (B)"; not the article in "the choice is a hard one".
-_SAID = re.compile(r"(?i:\b(?:answer|option|choice|letter|choose|pick)\b)\W*(?:is\b)?\W*([A-Z])\b(?!')")
-_DIGIT = re.compile(r"(?<![\d.,-])[1-5](?!\d|[.,]\d)")
+# Refusals of one question, as by a filter of contents, where others were answered.
+_REFUSALS = frozenset((400, 413, 422))
+# Letters that are words, too: these count where a mark or the end of the line follows only.
+_WORDS = "AI"
+_SAID = r"(?i:\b(?:answer|option|choice|letter|choose|pick|is|be)\b)"
+_DIGIT = re.compile(r"(?<![\w.,-])[1-5](?!\w|[.,/-]\d)")
 _OUT_OF = re.compile(r"(?:/|out of|from|on a scale of)\s*(?:1\s*(?:to|-)\s*)?5\b", re.IGNORECASE)
 
 
 class KeptAnswers:
     """Answers by a digest of what was asked, in a file of JSON lines. Any thread may use it.
 
-    A last line that was cut off is left out, and its question asked again. Raises `DataError` for a damaged file.
+    A last line that was cut off is left out, and its question asked again. Raises `DataError` for a damaged file, when
+    it is first looked at.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._answers: dict[str, str] = {}
-        if path is not None and path.exists():
-            self._load(path)
+        self._known: dict[str, str] | None = None
 
     def get(self, asked: str) -> str | None:
         """The answer to a question; None if it was not asked."""
-        return self._answers.get(_digest(asked))
+        with self._lock:
+            return self._answers().get(_digest(asked))
 
     def keep(self, asked: str, answer: str) -> None:
         key = _digest(asked)
         with self._lock:
-            self._answers[key] = answer
+            self._answers()[key] = answer
             if self._path is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 append_row(self._path, {"key": key, "answer": answer})
 
-    def _load(self, path: Path) -> None:
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                self._answers[row["key"]] = row["answer"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{path}:{number}: not a kept answer; delete the file to ask again") from error
-        if len(whole) < len(content):
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
+    def _answers(self) -> dict[str, str]:
+        if self._known is None:
+            self._known = _load_answers(self._path) if self._path is not None and self._path.exists() else {}
+        return self._known
+
+
+def _load_answers(path: Path) -> dict[str, str]:
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    answers = {}
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            answers[row["key"]] = row["answer"]
+            if not isinstance(row["answer"], str):
+                raise TypeError
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}:{number}: not a kept answer; delete this line to ask its question again"
+            ) from error
+    if len(whole) < len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return answers
 
 
 class EndpointReader:
     """Chooses by a letter that a model behind an endpoint is asked for, at temperature 0.
 
-    A `Reader`: log-probabilities are near 0 for the chosen option, all alike where the answer names none.
+    A `Reader`: log-probabilities are near 0 for the chosen option, all alike where the answer names none. A question
+    that is refused where others were answered has no answer; neither that nor an empty answer is kept.
     """
 
-    def __init__(self, endpoint: ChatEndpoint, kept: KeptAnswers | None = None) -> None:
+    def __init__(
+        self, endpoint: ChatEndpoint, kept: KeptAnswers | None = None, *, max_tokens: int = ANSWER_TOKENS
+    ) -> None:
         self._endpoint = endpoint
         self._kept = kept or KeptAnswers(None)
+        self._max_tokens = max_tokens
+        self._has_answered = False
 
     @property
     def name(self) -> str:
@@ -112,17 +134,30 @@ class EndpointReader:
         return np.array([np.nan if answer is None else answer for answer in answers], dtype=np.float32)
 
     def ask(self, questions: Sequence[str]) -> list[str]:
-        """The answers, of which those that are kept are not asked for again."""
-        return self._endpoint.ask_all(self._ask_one, questions)
+        """The answers. What is kept is not asked for again, and a question that comes twice is asked once."""
+        distinct = list(dict.fromkeys(questions))
+        answers = dict(zip(distinct, self._endpoint.ask_all(self._ask_one, distinct), strict=True))
+        return [answers[question] for question in questions]
 
     def _ask_one(self, question: str) -> str:
         asked = f"{self.name}\n{question}"
         answer = self._kept.get(asked)
         if answer is None:
-            messages = [{"role": "user", "content": question}]
-            answer = self._endpoint.ask(messages, max_tokens=ANSWER_TOKENS, temperature=0.0)[:MAX_KEPT_CHARACTERS]
-            self._kept.keep(asked, answer)
+            answer = self._ask_endpoint(question)
+            if answer:
+                self._kept.keep(asked, answer)
         return answer
+
+    def _ask_endpoint(self, question: str) -> str:
+        messages = [{"role": "user", "content": question}]
+        try:
+            answer = self._endpoint.ask(messages, max_tokens=self._max_tokens, temperature=0.0)
+        except RefusedError as error:
+            if error.status in _REFUSALS and self._has_answered:
+                return ""
+            raise
+        self._has_answered = True
+        return answer.strip()[:MAX_KEPT_CHARACTERS]
 
 
 def render_choice(context: str, options: Sequence[str]) -> str:
@@ -149,16 +184,27 @@ def render_rating(context: str, title: str, shares: Sequence[float]) -> str:
 
 
 def read_letter(answer: str, options: Sequence[str]) -> int | None:
-    """The place of the option that an answer names by its letter or title; None where it names none, or several."""
-    letters = string.ascii_uppercase[: len(options)]
+    """The place of the option that an answer names by its title or letter; None where it names none, or several."""
     text = answer.strip().strip("*`\"'( ")
-    begun = set(re.findall(rf"^\W*([{letters}])(?:$|[.):,*`\"'])", text, re.MULTILINE))
-    if begun:  # several where the model repeats the list
-        return letters.index(begun.pop()) if len(begun) == 1 else None
-    titles = [place for place, option in enumerate(options) if _bare(option) == _bare(text)]
+    said = {_bare(text), _bare(text.partition("\n")[0])}
+    titles = [
+        place
+        for place, option in enumerate(options)
+        if not said.isdisjoint((_bare(option), _bare(_cut(option, MAX_OPTION_TOKENS))))
+    ]
     if len(titles) == 1:
         return titles[0]
-    named = {found for found in _SAID.findall(text) if found in letters}
+    letters = string.ascii_uppercase[: len(options)]
+    no_word = "".join(letter for letter in letters if letter not in _WORDS) or "-"
+    marked = rf"([{letters}])(?=\s*$|[.):*`\"]+(?:\s|$))"
+    patterns = (
+        rf"^\W*{marked}",
+        rf"^\W*([{no_word}])(?=[\s,])",
+        rf"{_SAID}\W*([{letters}])(?=\s*$|[.,):*`\"]+(?:\s|$))",
+        rf"{_SAID}\W*([{no_word}])\b(?!['\u2019.]\w)",
+        rf"(?<!\w)([{letters}])\)",
+    )
+    named = {found for pattern in patterns for found in re.findall(pattern, text, re.MULTILINE)}
     return letters.index(named.pop()) if len(named) == 1 else None
 
 
