@@ -23,6 +23,7 @@ from bluerec.types import Prompt
 KEY_VARIABLE = "BLUEREC_ENDPOINT_KEY"
 MAX_ANSWER_BYTES = 1_000_000
 CHARACTERS_PER_TOKEN = 4
+_GLANCE_SECONDS = 0.2
 _LATER = frozenset((408, 425, 429, 502, 503, 504))
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
@@ -152,7 +153,8 @@ class ChatEndpoint:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join()
+                while thread.is_alive():  # a signal may have reached another thread, and is seen between waits only
+                    thread.join(_GLANCE_SECONDS)
         except KeyboardInterrupt as error:
             failures.append(error)
             raise
