@@ -15,7 +15,7 @@ import typer
 
 from bluerec.cli import app
 from bluerec.config import Config
-from bluerec.evaluation.bench_fill import fill_page
+from bluerec.evaluation.bench_fill import fill_page, find_runs
 from bluerec.evaluation.bench_record import load_record
 from bluerec.profiling.models import SHIPPED_ADAPTER
 from bluerec.profiling.prompt_settings import load_prompt_settings
@@ -67,7 +67,11 @@ def render_config() -> str:
 def render_results() -> str:
     """docs/results.md with its tables filled from docs/results/*.json, which `bluerec bench --markdown` keeps there."""
     records = {path.stem: load_record(path) for path in sorted((DOCS / "results").glob("*.json"))}
-    return fill_page((DOCS / "results.md").read_text(encoding="utf-8"), records, where="docs/results.md")
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    unknown = [name for name in find_runs(page) if name not in records]
+    if unknown:
+        sys.exit(f"docs/results.md wants tables of {unknown[0]!r}, and there is no docs/results/{unknown[0]}.json")
+    return fill_page(page, records, where="docs/results.md")
 
 
 def _render_shipped() -> str:

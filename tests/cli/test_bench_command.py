@@ -1,6 +1,7 @@
 """The verb from a configuration to a folder: tables, page, ranks; what it is given is named in its identity."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -79,6 +80,33 @@ def test_a_page_that_asks_for_tables_has_them_filled(data: Path, tmp_path: Path)
     assert str(tmp_path) not in (tmp_path / "results" / "tiny.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# Mine\n\nMany words.\n", "is no page of a benchmark, and would be lost"),
+        ("# Mine\n\n<!-- table\nrun = 'tiny'\n-->\n", "has no end"),
+        ("<!-- table\nrun = 'other'\ncolumns = ['a, b']\nrows = ['c']\n-->\n<!-- end table -->\n", "none of tiny"),
+        ("Fran\u00e7ais", "cannot be read as UTF-8"),
+    ],
+)
+def test_a_page_that_would_be_lost_is_told_before_anything_begins(
+    text: str, message: str, data: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="latin-1")
+    command = ["bench", data / "tiny.toml", "--data", data, "--out", tmp_path / "run", *HASHING, "--markdown", page]
+    with pytest.raises(ConfigError, match=message):
+        CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False)
+    assert page.read_text(encoding="latin-1") == text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_page_of_the_program_is_written_again(data: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        run(data, tmp_path / "run", "--markdown", tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text() == (tmp_path / "run" / "bench.md").read_text()
+
+
 def test_users_are_those_of_the_split_seed(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path / "run", "--set", "data.split_seed=3")
     (ranks,) = (tmp_path / "run").glob("cells/*/popularity-*.ranks.parquet")
@@ -121,7 +149,9 @@ def test_a_model_behind_an_endpoint_answers_the_questions(data: Path, tmp_path: 
         ]
         results = json.loads(CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False).stdout)
         n_asked = len(server.seen)
-        CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False)
+        shutil.rmtree(tmp_path / "run" / "measures")  # then answers are read again, from where they are kept
+        again = json.loads(CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False).stdout)
+    assert [row["mean"] for row in again["measures"]] == [row["mean"] for row in results["measures"]]
     assert results["identity"]["command"].endswith("--reader far/model --reader-endpoint URL")
     assert server.url not in json.dumps(results)
     asked = {row["system"]: row for row in results["measures"] if row["measure"] == "next item among 4: accuracy"}
@@ -139,6 +169,7 @@ def _has_ratings(results: dict) -> bool:
     ("options", "message"),
     [
         (["--reader-endpoint", "http://127.0.0.1:9/v1"], "name the model that answers there with --reader"),
+        (["--reader", "m"], "asks no questions; add 'qa' to its measures"),
         (["--reader", "m", "--reader-endpoint", "nowhere"], "--reader-endpoint 'nowhere': not an address"),
         (["--reader", "m", "--reader-endpoint", "http://me:pw@127.0.0.1/v1"], "no password belongs into an address"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from bench_fixtures import run_bench, save_toy
 
 from bluerec.errors import ConfigError, DataError
-from bluerec.evaluation.bench_fill import fill_page, has_tables
+from bluerec.evaluation.bench_fill import fill_page, find_runs
 from bluerec.evaluation.bench_record import Record, load_record, save_record
 from bluerec.evaluation.bench_table import pick
 
@@ -109,8 +109,47 @@ def test_what_was_there_before_is_written_anew(record: Record) -> None:
 def test_tables_of_other_runs_stay(record: Record) -> None:
     page = f'<!-- table\nrun = "other"\n{MEANS}\n-->\n| kept |\n<!-- end table -->'
     assert fill_page(page, {"tiny": record}) == page
-    assert has_tables(page)
-    assert not has_tables("no <!-- comment --> of this kind")
+    assert find_runs(page) == ["other"]
+    assert find_runs(f"{page}\n\n{page.replace('other', 'tiny')}\n{page}") == ["other", "tiny"]
+    assert find_runs("no <!-- comment --> of this kind, nor\n\n    <!-- table\n    run = 'x'\n    -->\n") == []
+
+
+def test_line_ends_stay_as_they_are(record: Record) -> None:
+    page = f'Head.\n\n<!-- table\nrun = "tiny"\n{MEANS}\n-->\n<!-- end table -->\n\nTail.\n'
+    filled = fill_page(page.replace("\n", "\r\n"), {"tiny": record})
+    assert filled == fill_page(page, {"tiny": record}).replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<!-- end table -->", ""),
+        ("<!-- end table -->", "<!--end table-->"),
+        ("<!-- table", "<!--table"),
+        ("-->\n<", "-->x\n<"),
+    ],
+)
+def test_a_comment_without_its_end_loses_nothing(old: str, new: str, record: Record) -> None:
+    block = f'<!-- table\nrun = "tiny"\n{MEANS}\n-->\n<!-- end table -->\n'
+    for page in (f"{block.replace(old, new)}\nPRECIOUS\n", f"{block.replace(old, new)}\nPRECIOUS\n\n{block}"):
+        with pytest.raises(ConfigError, match="the comment of a table has no end"):
+            fill_page(page, {"tiny": record})
+
+
+def test_measures_are_those_of_the_protocol(record: Record) -> None:
+    with pytest.raises(ConfigError, match="no measures of data 'toy' under global-time"):
+        fill(record, 'show = "measures"\ndata = "toy"\ncolumns = ["template"]\nprotocol = "global-time"')
+    rows = [row | {"protocol": "global-time", "mean": 9.0, "low": 8.0, "high": 9.5} for row in record["measures"]]
+    both = {
+        **record,
+        "measures": [*record["measures"], *rows],
+        "arenas": [*record["arenas"], record["arenas"][0] | {"protocol": "global-time"}],
+    }
+    wanted = 'columns = ["toy: words per profile"]\nrows = ["profile:template"]'
+    assert fill(both, wanted) == fill(record, wanted)
+    shown = fill(both, f'{wanted}\nprotocol = "global-time"')
+    assert "9.000 (8.000 to 9.500)" in shown
+    assert fill(both, 'show = "source"').count("toy 25") == 1
 
 
 @pytest.mark.parametrize(
@@ -122,6 +161,10 @@ def test_tables_of_other_runs_stay(record: Record) -> None:
         ('columns = ["toy, full"]', "needs 'rows'"),
         ('show = "all"', "choose from means, differences"),
         ("column = []", "no key 'column'"),
+        ('columns = [1]\nrows = ["random"]', "columns = [1]: write texts in brackets"),
+        ('columns = []\nrows = ["random"]', "columns = []: write texts in brackets"),
+        ('show = ["means"]', "write a text"),
+        ('show = "groups"\ndata = "toy"\npool = "7"\nrows = ["random"]', "no groups of data 'toy' in pool '7'"),
         ("rows = [", "line 3: "),
     ],
 )

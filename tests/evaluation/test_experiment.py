@@ -17,6 +17,7 @@ from bluerec.evaluation.lineup import (
     PLAIN_RANKERS,
     PROFILE_RANKERS,
     Vectors,
+    build_counters,
     build_vector_rankers,
     choose_pairs,
     choose_rankers,
@@ -50,6 +51,8 @@ def mean_of(results: Results, ranker: str, pool: str = "full", metric: str = "nd
 def test_a_ranker_without_a_builder_is_named_and_not_dropped() -> None:
     with pytest.raises(ConfigError, match=r"'forgotten'.*nothing builds it"):
         build_vector_rankers(["mean", "forgotten"], TABLE, VECTORS)
+    with pytest.raises(ConfigError, match=r"'forgotten'.*nothing builds it"):
+        build_counters(["popularity", "forgotten"], TABLE)
 
 
 def test_the_plain_rankers() -> None:

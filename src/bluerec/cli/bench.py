@@ -10,20 +10,47 @@ from typing import Annotated, Any
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.bench_models import Asked, BenchModels, ReaderEndpointOption, ReaderOption
+from bluerec.cli.bench_models import Asked, BenchModels, ReaderEndpointOption, ReaderOption, ReaderTokensOption
+from bluerec.cli.bench_page_file import Page, write_text
 from bluerec.cli.options import JsonOption, OfflineOption, SetOption
 from bluerec.config import Config, load_config
 from bluerec.errors import ConfigError
 from bluerec.evaluation.bench_config import BenchConfig, BenchExternal, load_bench
-from bluerec.evaluation.bench_fill import fill_page, has_tables
 from bluerec.evaluation.bench_page import save_bench_page
-from bluerec.evaluation.bench_record import load_record, save_record
 from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
 from bluerec.evaluation.bench_table import order_systems, pick, render_markdown
 from bluerec.evaluation.comparisons import HEADLINE_METRIC
-from bluerec.runs import atomic_path, check_writable, describe_environment
+from bluerec.profiling.endpoint_reader import ANSWER_TOKENS
+from bluerec.runs import check_writable, describe_environment
 
 PAGE_FILE, MARKDOWN_FILE, ANSWERS_FILE = "bench.html", "bench.md", "answers.jsonl"
+
+
+ExternalOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--external",
+        metavar="NAME[@DATA]=RANKS.parquet",
+        help="Ranks or scored lists of another system; repeat for more. DATA is needed where there are several.",
+    ),
+]
+ExternalListsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--external-lists",
+        metavar="NAME[@DATA]=LISTS.parquet",
+        help="Scored lists of a system whose ranks are given, to be fused with texts; repeat for more.",
+    ),
+]
+MarkdownOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--markdown",
+        metavar="PAGE.md",
+        help="Also write the tables to this page. One that says which tables it wants (docs/benchmark.md) has them "
+        "filled, and the numbers are kept beside it.",
+    ),
+]
 
 
 def bench_command(
@@ -32,33 +59,12 @@ def bench_command(
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder with the prepared data sets.")] = Path(
         "data"
     ),
-    external: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--external",
-            metavar="NAME[@DATA]=RANKS.parquet",
-            help="Ranks or scored lists of another system; repeat for more. DATA is needed where there are several.",
-        ),
-    ] = None,
-    external_lists: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--external-lists",
-            metavar="NAME[@DATA]=LISTS.parquet",
-            help="Scored lists of a system whose ranks are given, to be fused with texts; repeat for more.",
-        ),
-    ] = None,
-    markdown: Annotated[
-        Path | None,
-        typer.Option(
-            "--markdown",
-            metavar="PAGE.md",
-            help="Also write the tables to this page. One that says which tables it wants (docs/benchmark.md) has them "
-            "filled, and the numbers are kept beside it.",
-        ),
-    ] = None,
+    external: ExternalOption = None,
+    external_lists: ExternalListsOption = None,
+    markdown: MarkdownOption = None,
     reader: ReaderOption = None,
     reader_endpoint: ReaderEndpointOption = None,
+    reader_tokens: ReaderTokensOption = ANSWER_TOKENS,
     settings: SetOption = None,
     offline: OfflineOption = False,
     json: JsonOption = False,
@@ -72,8 +78,10 @@ def bench_command(
     config = _add_lists(config, external_lists or ())
     overrides = (*config.settings, *(settings or ()))
     model_settings = load_config(None, overrides)
-    models = BenchModels(overrides, offline, Asked(reader, reader_endpoint, out / ANSWERS_FILE))
-    for path in (out / BENCH_FILE, *([markdown] if markdown else [])):
+    models = BenchModels(overrides, offline, Asked(reader, reader_endpoint, out / ANSWERS_FILE, reader_tokens))
+    page = Page.open(markdown, config.name) if markdown else None
+    models.check(config)
+    for path in (out / BENCH_FILE, *(page.files if page else ())):
         check_writable(path)
     bench = Bench(
         config, data, out, models.embed, models.write, console.say, models.load_answerer, models.describe,
@@ -81,32 +89,15 @@ def bench_command(
     )  # fmt: skip
     changed = [*(f"--set {override}" for override in settings or ()), *models.asked.options]
     results = bench.run(_identify(config, benchmark, model_settings, changed))
-    _write_text(out / MARKDOWN_FILE, render_markdown(results))
-    if markdown:
-        _write_page(results, markdown)
+    write_text(out / MARKDOWN_FILE, render_markdown(results))
+    if page:
+        page.write(results)
     save_bench_page(results, out / PAGE_FILE)
     if json:
         console.print_json(results)
     else:
         _print_results(results)
     console.say(f"table: {out / BENCH_FILE}, page: {out / PAGE_FILE}, ranks of every user: {out / 'cells'}")
-
-
-def _write_page(results: dict[str, Any], page: Path) -> None:
-    """The tables as a page of their own, or in the page that asks for them, with a record in the folder of its name."""
-    asking = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if not has_tables(asking):
-        _write_text(page, render_markdown(results))
-        return
-    name = results["identity"]["name"]
-    record = page.with_suffix("") / f"{name}.json"
-    save_record(results, record)
-    _write_text(page, fill_page(asking, {name: load_record(record)}, where=str(page)))
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 def _parse_external(text: str, config: BenchConfig, option: str = "--external") -> BenchExternal:

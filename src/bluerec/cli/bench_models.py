@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,12 @@ from bluerec.data.histories import ExampleTable
 from bluerec.data.tables import Dataset
 from bluerec.errors import ConfigError
 from bluerec.evaluation.answerers import Answerer, EndpointAnswerer, LikelihoodAnswerer
-from bluerec.evaluation.bench_config import BenchProfiles
+from bluerec.evaluation.bench_config import BenchConfig, BenchProfiles
+from bluerec.evaluation.bench_measures import QA
 from bluerec.evaluation.bench_profiles import describe_writing
 from bluerec.evaluation.lineup import Vectors
 from bluerec.profiling.endpoint import check_url
+from bluerec.profiling.endpoint_reader import ANSWER_TOKENS
 
 ReaderOption = Annotated[
     str | None,
@@ -40,6 +43,15 @@ ReaderEndpointOption = Annotated[
     ),
 ]
 
+ReaderTokensOption = Annotated[
+    int,
+    typer.Option(
+        "--reader-tokens",
+        min=1,
+        help="Tokens that an answer of --reader-endpoint may have; more for a model that thinks before it answers.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -48,6 +60,7 @@ class Asked:
     model: str | None
     endpoint: str | None
     path: Path
+    max_tokens: int = ANSWER_TOKENS
 
     def __post_init__(self) -> None:
         if self.endpoint is not None:
@@ -58,8 +71,11 @@ class Asked:
     @property
     def options(self) -> list[str]:
         """As they were given, without the address: it belongs to one machine."""
-        named = [f"--reader {self.model}"] if self.model else []
-        return [*named, *(["--reader-endpoint URL"] if self.endpoint else [])]
+        is_folder = self.model is not None and self.model.startswith((".", "/", "~"))
+        model = Path(self.model).name if self.model and is_folder else self.model
+        named = [f"--reader {shlex.quote(model)}"] if model else []
+        tokens = [f"--reader-tokens {self.max_tokens}"] if self.max_tokens != ANSWER_TOKENS else []
+        return [*named, *(["--reader-endpoint URL", *tokens] if self.endpoint else [])]
 
 
 class BenchModels:
@@ -83,6 +99,14 @@ class BenchModels:
         with console.progress("embedding items") as tell:
             return Vectors(embedder, embed_items(dataset, embedder, progress=tell))
 
+    def check(self, config: BenchConfig) -> None:
+        """Raises `ConfigError` before anything is measured, where a reader is named and nothing is asked of it."""
+        is_asked = any(QA in (data.measures or config.measures) for data in config.data)
+        if self.asked.model is not None and not is_asked:
+            raise ConfigError(f"--reader: this benchmark asks no questions; add {QA!r} to its measures")
+        if self.asked.endpoint is not None:
+            self.load_answerer()
+
     def load_answerer(self) -> Answerer:
         """The reader of the questions; the untrained profiler, where no other was named."""
         if self._answerer is None:
@@ -92,10 +116,11 @@ class BenchModels:
 
     def _reach(self, url: str, model: str) -> EndpointAnswerer:
         from bluerec.profiling.endpoint import KEY_VARIABLE, ChatEndpoint
-        from bluerec.profiling.endpoint_reader import EndpointReader, KeptAnswers
+        from bluerec.profiling.endpoint_reader import PATIENT, EndpointReader, KeptAnswers
 
-        endpoint = ChatEndpoint(url, model, key=os.environ.get(KEY_VARIABLE))
-        return EndpointAnswerer(EndpointReader(endpoint, KeptAnswers(self.asked.path)))
+        endpoint = ChatEndpoint(url, model, key=os.environ.get(KEY_VARIABLE), patience=PATIENT)
+        kept = KeptAnswers(self.asked.path)
+        return EndpointAnswerer(EndpointReader(endpoint, kept, max_tokens=self.asked.max_tokens))
 
     def _load_local(self, model: str) -> LikelihoodAnswerer:
         from bluerec.profiling.models import load_profiler

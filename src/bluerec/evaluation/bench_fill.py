@@ -26,7 +26,10 @@ from bluerec.evaluation.bench_record import Record
 from bluerec.evaluation.bench_table import pick
 from bluerec.evaluation.comparisons import HEADLINE_METRIC
 
-_BLOCK = re.compile(r"(<!-- table\n(.*?)-->\n)(.*?)(<!-- end table -->)", re.DOTALL)
+# At the beginning of a line: what stands further in is an example.
+_BEGIN, _END = r"^<!-- table[ \t]*\r?\n", r"^<!-- end table -->"
+_BLOCK = re.compile(rf"({_BEGIN}(.*?)-->[ \t]*\r?\n)(.*?)({_END})", re.DOTALL | re.MULTILINE)
+_ANY_MARK = re.compile(r"^<!--\s*(?:end\s+)?table\b", re.MULTILINE)
 _KEYS = {"run", "show", "columns", "rows", "data", "pool", "metric", "mask", "protocol"}
 _NEEDED = {
     "means": ("columns", "rows"),
@@ -39,35 +42,67 @@ _NEEDED = {
 _LEVEL = 0.05
 
 
-def has_tables(page: str) -> bool:
-    """Whether a page says which tables it wants."""
-    return _BLOCK.search(page) is not None
+def find_runs(page: str, *, where: str = "page") -> list[str]:
+    """The benchmarks whose tables a page wants, each once; none where it has no such comment.
+
+    Raises `ConfigError` for a comment that has no end, or says what cannot be.
+    """
+    found = list(_BLOCK.finditer(page))
+    held = sum(len(_ANY_MARK.findall(match[0])) for match in found)
+    if held != 2 * len(found) or len(_ANY_MARK.findall(page)) != held:
+        raise ConfigError(
+            f"{where}: the comment of a table has no end; write '<!-- table', its '-->' and '<!-- end table -->' each "
+            "at the beginning of a line"
+        )
+    return list(dict.fromkeys(str(_read_wanted(match, page, where)["run"]) for match in found))
 
 
 def fill_page(page: str, records: Mapping[str, Record], *, where: str = "page") -> str:
     """The page with its tables written anew; those of a run that is not among `records` stay as they are.
 
-    Raises `ConfigError` for a table that names what its record does not have.
+    Raises `ConfigError` for a table that names what its record does not have, and as `find_runs`.
     """
+    find_runs(page, where=where)
 
     def fill(found: re.Match[str]) -> str:
-        line = page[: found.start()].count("\n") + 1
+        wanted = _read_wanted(found, page, where)
+        record = records.get(wanted["run"])
+        if record is None:
+            return found[0]
         try:
-            wanted = _read_wanted(found[2])
-            record = records.get(wanted["run"])
-            return found[0] if record is None else f"{found[1]}{_RENDERERS[wanted['show']](record, wanted)}{found[4]}"
-        except (ConfigError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{where}, table at line {line}: {error}") from error
+            shown = _RENDERERS[wanted["show"]](record, wanted)
+        except ConfigError as error:
+            raise ConfigError(f"{_say_where(found, page, where)}: {error}") from error
+        if found[1].endswith("\r\n"):
+            shown = shown.replace("\n", "\r\n")
+        return f"{found[1]}{shown}{found[4]}"
 
     return _BLOCK.sub(fill, page)
 
 
-def _read_wanted(text: str) -> dict[str, Any]:
+def _say_where(found: re.Match[str], page: str, where: str) -> str:
+    line = page[: found.start()].count("\n") + 1
+    return f"{where}, table at line {line}"
+
+
+def _read_wanted(found: re.Match[str], page: str, where: str) -> dict[str, Any]:
+    try:
+        return _parse_wanted(found[2])
+    except (ConfigError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{_say_where(found, page, where)}: {error}") from error
+
+
+def _parse_wanted(text: str) -> dict[str, Any]:
     wanted = {"show": "means", "metric": HEADLINE_METRIC, "mask": "masked", "protocol": "leave-one-out"}
     wanted |= tomllib.loads(text)
     unknown = sorted(wanted.keys() - _KEYS)
     if unknown or "run" not in wanted:
         raise ConfigError(f"no key {unknown[0]!r}" if unknown else "no 'run'; name the benchmark")
+    for key, value in wanted.items():
+        is_list = key in ("columns", "rows")
+        parts = value if is_list and isinstance(value, list) else [value]
+        if is_list != isinstance(value, list) or not parts or not all(isinstance(part, str) for part in parts):
+            raise ConfigError(f"{key} = {value!r}: write {'texts in brackets' if is_list else 'a text'}")
     if wanted["show"] not in _RENDERERS:
         raise ConfigError(f"show = {wanted['show']!r}: choose from {', '.join(_RENDERERS)}")
     missing = [key for key in _NEEDED[wanted["show"]] if key not in wanted]
@@ -90,7 +125,8 @@ def _render_means(record: Record, wanted: Mapping[str, Any]) -> str:
             else:  # what is known of a system as it ranks, or of the profiles that it ranks with
                 known_as = (system, system.removeprefix("profile:"))
                 measured = [row for row in record["measures"] if row["system"] in known_as]
-                cells.append(_show(pick(measured, dataset=data, measure=measure), _show_measure))
+                its = pick(measured, dataset=data, measure=measure, protocol=wanted["protocol"])
+                cells.append(_show(its, _show_measure))
         lines.append((f"`{system}`", *cells))
     return _lay_out(["system", *wanted["columns"]], lines, wanted)
 
@@ -114,7 +150,9 @@ def _render_differences(record: Record, wanted: Mapping[str, Any]) -> str:
 
 def _render_measures(record: Record, wanted: Mapping[str, Any]) -> str:
     """A line a measure, a column a set of profiles."""
-    rows = pick(record["measures"], dataset=wanted["data"])
+    rows = pick(record["measures"], dataset=wanted["data"], protocol=wanted["protocol"])
+    if not rows:
+        raise ConfigError(f"no measures of data {wanted['data']!r} under {wanted['protocol']}")
     names = list(dict.fromkeys(row["measure"] for row in rows))
     lines = []
     for measure in _match(names, wanted.get("rows", ["*"])):
@@ -127,6 +165,8 @@ def _render_measures(record: Record, wanted: Mapping[str, Any]) -> str:
 def _render_groups(record: Record, wanted: Mapping[str, Any]) -> str:
     """A line a system, a column for each length of the history."""
     rows = pick(record["groups"], pool=wanted["pool"], metric=wanted["metric"], **_place(wanted, wanted["data"]))
+    if not rows:
+        raise ConfigError(f"no groups of data {wanted['data']!r} in pool {wanted['pool']!r}")
     groups = list(dict.fromkeys(row["group"] for row in rows))
     counts = {row["group"]: row["n_users"] for row in rows}
     lines = [
@@ -139,9 +179,8 @@ def _render_groups(record: Record, wanted: Mapping[str, Any]) -> str:
 def _render_source(record: Record, wanted: Mapping[str, Any]) -> str:
     """Where the numbers come from."""
     its = record["identity"]
-    users = ", ".join(
-        f"{arena['dataset']} {arena['n_users']:,}" for arena in record["arenas"] if arena["mask"] == wanted["mask"]
-    )
+    arenas = pick(record["arenas"], mask=wanted["mask"], protocol=wanted["protocol"])
+    users = ", ".join(f"{arena['dataset']} {arena['n_users']:,}" for arena in arenas)
     return (
         f"\n    {its['command']}\n\nConfiguration `{its['config_digest']}`, settings `{its['settings_digest']}`, seed "
         f"{its['seed']}, {(its['created'] or '')[:10]}, torch {its['versions'].get('torch')}; users: {users}.\n\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,9 +60,12 @@ from bluerec.evaluation.interests import SENTENCES_VERSION
 from bluerec.evaluation.lineup import Vectors
 from bluerec.evaluation.profile_sets import MAX_VALIDATION_USERS, ProfileSet
 from bluerec.evaluation.protocol import leave_out_whole_pools
+from bluerec.evaluation.qa import NO_ANSWER
 from bluerec.runs import write_json
 
 BENCH_FILE = "bench.json"
+# Marks that would end a cell, a code span or a comment of a page.
+_NO_NAME = re.compile(r"[|`<>\r\n]")
 EXAMPLES_FOLDER, VALIDATION_FOLDER = "examples", "validation"
 
 Embed = Callable[[Dataset, str], Vectors]
@@ -188,6 +192,7 @@ class Bench:
                 "embedder": vectors.embedder.name,
                 "profiles": dict(profiles.identity),
                 "reader": answerer.name if answerer else None,
+                **({"seconds": profiles.seconds} if name == "size" and profiles.seconds is not None else {}),
             }
             kept = load_measure(self.out, identity)
             if kept is None:
@@ -197,7 +202,16 @@ class Bench:
                 save_measure(self.out, identity, kept)
                 self.announce(f"  {name} of {profiles.name}: {time.perf_counter() - begin:.1f} s")
             rows += kept
+            self._tell_silence(profiles.name, kept)
         return rows
+
+    def _tell_silence(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        silent = [row["mean"] for row in rows if row["measure"].endswith(NO_ANSWER)]
+        if silent and max(silent) > 0.5:
+            self.notes.append(
+                f"{rows[0]['dataset']}: most questions about {name!r} had no readable answer; a model that thinks "
+                "before it answers needs more --reader-tokens, asked anew without what was kept of it."
+            )
 
     def _choose_users(self, data: BenchData, examples: ExampleTable, sets: Mapping[str, ProfileSet]) -> ExampleTable:
         """The users that have a profile in every set, so that all systems are measured on the same ones."""
@@ -279,6 +293,9 @@ class Bench:
 
 
 def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequence[str], fused: Sequence[str]) -> None:
+    odd = [name for name in (*systems, *externals, *(data.name for data in config.data)) if _NO_NAME.search(name)]
+    if odd:
+        raise ConfigError(f"{odd[0]!r}: a name in a table has none of | ` < > and no line break; choose another")
     for name in fused:
         if name in (*systems, *externals):
             raise ConfigError(
@@ -295,6 +312,11 @@ def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequenc
         same = [o for o in config.externals if (o.name, o.data, o.protocol, o.mask) == _place(external)]
         if len(same) > 1:
             raise ConfigError(f"two external systems are called {external.name!r} on {external.data}")
+    _check_named(config, (*systems, *externals, *fused))
+
+
+def _check_named(config: BenchConfig, systems: Sequence[str]) -> None:
+    """The measures and the systems that the configuration names."""
     named = [*config.measures, *(name for data in config.data for name in data.measures)]
     unknown = [name for name in named if name not in PROFILE_MEASURES]
     if unknown:
@@ -304,7 +326,7 @@ def _check_names(config: BenchConfig, systems: Sequence[str], externals: Sequenc
         *(("differences", name) for pair in config.differences for name in pair),
     ]
     for what, name in compared:
-        if name not in (*systems, *externals, *fused):
+        if name not in systems:
             raise ConfigError(f"{what} {name!r} is not among the systems: {', '.join(systems)}")
 
 

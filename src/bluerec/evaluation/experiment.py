@@ -14,6 +14,7 @@ from bluerec.data.histories import ExampleTable
 from bluerec.data.toy import is_synthetic
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.lineup import (
+    COUNT_RANKERS,
     VECTOR_RANKERS,
     Vectors,
     build_counters,
@@ -59,7 +60,7 @@ def evaluate(
     table, notes = select_examples(examples, plan, profile_sets)
     pools, said = leave_out_whole_pools(table, plan.pools, mask_seen=plan.mask_seen)
     notes += said
-    rankers = build_counters(plan.rankers, table, seed=plan.seed)
+    rankers = build_counters([name for name in plan.rankers if name in COUNT_RANKERS], table, seed=plan.seed)
     if vectors is not None:
         of_texts = [name for name in plan.rankers if name in VECTOR_RANKERS]
         rankers += build_vector_rankers(of_texts, table, vectors)

@@ -72,13 +72,19 @@ def needs_vectors(names: Sequence[str]) -> bool:
 
 
 def build_counters(names: Sequence[str], table: ExampleTable, *, seed: int = 0) -> list[Ranker]:
-    """The wanted rankers that need no vectors. `table` tells which events may be counted."""
+    """The wanted rankers that need no vectors. `table` tells which events may be counted.
+
+    Raises `ConfigError` for one that nothing builds.
+    """
     builders: Mapping[str, Callable[[], Ranker]] = {
         "random": lambda: RandomRanker(seed),
         "popularity": lambda: PopularityRanker(table),
         "co-occurrence": lambda: CooccurrenceRanker(table),
     }
-    return [builders[name]() for name in names if name in builders]
+    for name in names:
+        if name not in builders:
+            raise ConfigError(f"ranker {name!r}: known by name, but nothing builds it; see build_counters")
+    return [builders[name]() for name in names]
 
 
 def build_vector_rankers(names: Sequence[str], table: ExampleTable, vectors: Vectors) -> list[Ranker]:

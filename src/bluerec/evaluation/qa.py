@@ -14,6 +14,8 @@ import numpy as np
 
 from bluerec.config import ChoiceRewardConfig
 from bluerec.data.histories import ExampleTable
+from bluerec.data.instructions import is_instruction
+from bluerec.data.personal_data import strip_personal_data
 from bluerec.evaluation.answerers import RATINGS, Answerer, find_median
 from bluerec.evaluation.metrics import Float64Array
 from bluerec.rewards.choice import ChoiceReward
@@ -22,6 +24,8 @@ from bluerec.types import Float32Array, Reader
 N_OPTIONS = (4, 10)
 MIN_RATED = 20  # questions; fewer say nothing
 RAW_EVENTS = 10
+NO_ANSWER = "no readable answer (share)"
+REVIEW_CHARACTERS = 120
 # Log-probabilities as near as this are tied.
 _TIE = 1e-6
 
@@ -69,15 +73,23 @@ def build_questions(table: ExampleTable, reader: Reader, *, seed: int = 0) -> Qu
 
 
 def render_raw_history(table: ExampleTable) -> list[str]:
-    """The latest events as plain text, the latest last: titles, ratings, titles of reviews."""
+    """The latest events as plain text, the latest last: titles, ratings, titles of reviews.
+
+    As in a prompt, what talks to a model is left out, and personal data is taken out of reviews: either may be sent to
+    a reader elsewhere.
+    """
     texts = []
     for example in table.examples(last=RAW_EVENTS):
         lines = []
         for event in example.history.events:
+            if is_instruction(event.item.title):
+                continue
             rating = event.interaction.rating
             line = event.item.title + (f", rated {rating:g}" if rating is not None else "")
-            review = event.interaction.review_title or event.interaction.review_text
-            lines.append(" ".join((f"{line}: {review[:120]}" if review else line).split()))
+            review = strip_personal_data(event.interaction.review_title or event.interaction.review_text or "")
+            if review and not is_instruction(review[:REVIEW_CHARACTERS]):
+                line = f"{line}: {review[:REVIEW_CHARACTERS]}"
+            lines.append(" ".join(line.split()))
         texts.append("\n".join(lines))
     return texts
 
@@ -100,7 +112,7 @@ def measure_answers(questions: Questions, contexts: Sequence[str], answerer: Ans
         measures[f"{name}: absolute error"], silent[name] = _measure_ratings(questions, contexts, answerer)
     for name, values in silent.items():
         if np.nansum(values) > 0:
-            measures[f"{name}: no readable answer (share)"] = values
+            measures[f"{name}: {NO_ANSWER}"] = values
     measures["tokens of context"] = np.array([answerer.count_tokens(text) for text in contexts], dtype=float)
     return measures
 

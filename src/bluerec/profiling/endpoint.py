@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bluerec.config import ProfilerConfig
-from bluerec.errors import ConfigError, MissingExtraError, ModelError, UnavailableError
+from bluerec.errors import BluerecError, ConfigError, MissingExtraError, ModelError, UnavailableError
 from bluerec.profiling.prompts import join_profile
 from bluerec.types import Prompt
 
@@ -132,7 +132,7 @@ class ChatEndpoint:
         After a failure nothing more is begun. Whoever interrupts it does not wait for the answers under way.
         """
         answers: dict[int, Answered] = {}
-        failures: list[Exception | KeyboardInterrupt] = []
+        failures: list[BluerecError | KeyboardInterrupt] = []
         places, lock = iter(range(len(questions))), threading.Lock()
 
         def work() -> None:
@@ -143,18 +143,14 @@ class ChatEndpoint:
                     return
                 try:
                     answers[place] = ask(questions[place])
-                except Exception as error:  # noqa: BLE001 - raised where the answers are waited for
+                except BluerecError as error:
                     failures.append(error)
+                finally:
+                    if place not in answers:  # where it was another error, its traceback is printed by its thread
+                        failures.append(ModelError("a question to the endpoint failed; see the traceback above"))
 
-        # Daemons, unlike those of an executor: an interrupted program ends without waiting for a server.
-        n_threads = min(self._n_at_once, len(questions))
-        threads = [threading.Thread(target=work, name=f"endpoint-{n}", daemon=True) for n in range(n_threads)]
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():  # a signal may have reached another thread, and is seen between waits only
-                    thread.join(_GLANCE_SECONDS)
+            _run_side_by_side(work, min(self._n_at_once, len(questions)))
         except KeyboardInterrupt as error:
             failures.append(error)
             raise
@@ -200,6 +196,16 @@ class ChatEndpoint:
                 f"{self._url}: status {answer.status_code} for model {self._model!r}; {remedy}", answer.status_code
             )
         return _read_text(content, self._url)
+
+
+def _run_side_by_side(work: Callable[[], None], n_threads: int) -> None:
+    """Daemons, unlike the threads of an executor: an interrupted program ends without waiting for a server."""
+    threads = [threading.Thread(target=work, name=f"endpoint-{n}", daemon=True) for n in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():  # a signal may have reached another thread, and is seen between waits only
+            thread.join(_GLANCE_SECONDS)
 
 
 class EndpointWriter:

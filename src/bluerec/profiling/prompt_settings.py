@@ -32,9 +32,7 @@ def save_prompt_settings(config: ProfilerConfig, folder: Path) -> None:
 
 def save_trained_on(text: str, folder: Path) -> None:
     """Record in words what an adapter was trained on, beside its settings."""
-    path = folder / PROMPT_SETTINGS_FILE
-    settings = read_json(path, "settings of an adapter") if path.is_file() else {}
-    write_json(path, settings | {TRAINED_ON: text})
+    write_json(folder / PROMPT_SETTINGS_FILE, _read(str(folder)) | {TRAINED_ON: text})
 
 
 def copy_prompt_settings(adapter: str, folder: Path) -> None:
