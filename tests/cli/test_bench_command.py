@@ -161,6 +161,18 @@ def test_a_model_behind_an_endpoint_answers_the_questions(data: Path, tmp_path: 
     assert len((tmp_path / "run" / "answers.jsonl").read_text().splitlines()) == n_asked
 
 
+def test_a_model_that_does_not_answer_is_noted(data: Path, tmp_path: Path) -> None:
+    (data / "silent.toml").write_text(CONFIG.replace("title =", 'measures = ["qa"]\nmeasured_users = 10\ntitle ='))
+    with serve() as server:
+        server.answers = [complete("I cannot tell.")]
+        options = ["--reader", "m", "--reader-endpoint", server.url, "--json"]
+        command = ["bench", data / "silent.toml", "--data", data, "--out", tmp_path / "run", *HASHING, *options]
+        results = json.loads(CliRunner().invoke(app, [*map(str, command)], catch_exceptions=False).stdout)
+    assert [note for note in results["notes"] if "'template' had no readable answer" in note]
+    accuracy = [row["mean"] for row in results["measures"] if row["measure"] == "next item among 4: accuracy"]
+    assert accuracy == [pytest.approx(1 / 4)] * 3
+
+
 def _has_ratings(results: dict) -> bool:
     return any(row["measure"].startswith("rating") for row in results["measures"])
 

@@ -209,8 +209,8 @@ class Bench:
         silent = [row["mean"] for row in rows if row["measure"].endswith(NO_ANSWER)]
         if silent and max(silent) > 0.5:
             self.notes.append(
-                f"{rows[0]['dataset']}: most questions about {name!r} had no readable answer; a model that thinks "
-                "before it answers needs more --reader-tokens, asked anew without what was kept of it."
+                f"{rows[0]['dataset']}: most questions about {name!r} had no readable answer. The model may be too "
+                "small to choose by letter, or think before it answers: then give more --reader-tokens."
             )
 
     def _choose_users(self, data: BenchData, examples: ExampleTable, sets: Mapping[str, ProfileSet]) -> ExampleTable:
