@@ -35,6 +35,14 @@ class UnavailableError(ModelError):
         self.retry_after = retry_after
 
 
+class RefusedError(ModelError):
+    """A model behind an endpoint works, and does not answer this request; `status` is that of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class TrainingError(BluerecError):
     """Training stopped itself: a loss or reward that is not a number, a collapse, a foreign checkpoint."""
 

@@ -160,10 +160,15 @@ def read_json(path: Path, what: str) -> Any:
         raise DataError(f"{path}: damaged JSON ({error}); write it again") from error
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text as it is, in UTF-8; the file is whole or as it was before. Raises as `atomic_path`."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file so that it is either whole or absent."""
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def level_modes(folder: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.bench_models import Asked, BenchModels, ReaderEndpointOption, ReaderOption, ReaderTokensOption
-from bluerec.cli.bench_page_file import Page, write_text
+from bluerec.cli.bench_models import BenchModels, ReaderChoice, ReaderEndpointOption, ReaderOption, ReaderTokensOption
+from bluerec.cli.bench_page_file import Page
 from bluerec.cli.options import JsonOption, OfflineOption, SetOption
 from bluerec.config import Config, load_config
 from bluerec.errors import ConfigError
@@ -21,10 +21,9 @@ from bluerec.evaluation.bench_run import BENCH_FILE, Bench, digest_bench
 from bluerec.evaluation.bench_table import order_systems, pick, render_markdown
 from bluerec.evaluation.comparisons import HEADLINE_METRIC
 from bluerec.profiling.endpoint_reader import ANSWER_TOKENS
-from bluerec.runs import check_writable, describe_environment
+from bluerec.runs import check_writable, describe_environment, write_text
 
 PAGE_FILE, MARKDOWN_FILE, ANSWERS_FILE = "bench.html", "bench.md", "answers.jsonl"
-
 
 ExternalOption = Annotated[
     list[str] | None,
@@ -78,7 +77,7 @@ def bench_command(
     config = _add_lists(config, external_lists or ())
     overrides = (*config.settings, *(settings or ()))
     model_settings = load_config(None, overrides)
-    models = BenchModels(overrides, offline, Asked(reader, reader_endpoint, out / ANSWERS_FILE, reader_tokens))
+    models = BenchModels(overrides, offline, ReaderChoice(reader, reader_endpoint, out / ANSWERS_FILE, reader_tokens))
     page = Page.open(markdown, config.name) if markdown else None
     models.check(config)
     for path in (out / BENCH_FILE, *(page.files if page else ())):
@@ -90,9 +89,9 @@ def bench_command(
     changed = [*(f"--set {override}" for override in settings or ()), *models.asked.options]
     results = bench.run(_identify(config, benchmark, model_settings, changed))
     write_text(out / MARKDOWN_FILE, render_markdown(results))
-    if page:
-        page.write(results)
     save_bench_page(results, out / PAGE_FILE)
+    if page:  # last: a table in it may ask for what was not measured
+        page.write(results)
     if json:
         console.print_json(results)
     else:

@@ -21,7 +21,7 @@ from bluerec.evaluation.bench_config import BenchConfig, BenchProfiles
 from bluerec.evaluation.bench_measures import QA
 from bluerec.evaluation.bench_profiles import describe_writing
 from bluerec.evaluation.lineup import Vectors
-from bluerec.profiling.endpoint import check_url
+from bluerec.profiling.endpoint import check_url, name_model
 from bluerec.profiling.endpoint_reader import ANSWER_TOKENS
 
 ReaderOption = Annotated[
@@ -42,7 +42,6 @@ ReaderEndpointOption = Annotated[
         "and histories are sent there. Its key, if it wants one, is read from BLUEREC_ENDPOINT_KEY.",
     ),
 ]
-
 ReaderTokensOption = Annotated[
     int,
     typer.Option(
@@ -54,7 +53,7 @@ ReaderTokensOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReaderChoice:
     """Who answers the questions: a local model, or one at an address, whose answers are kept at `path`."""
 
     model: str | None
@@ -71,9 +70,7 @@ class Asked:
     @property
     def options(self) -> list[str]:
         """As they were given, without the address: it belongs to one machine."""
-        is_folder = self.model is not None and self.model.startswith((".", "/", "~"))
-        model = Path(self.model).name if self.model and is_folder else self.model
-        named = [f"--reader {shlex.quote(model)}"] if model else []
+        named = [f"--reader {shlex.quote(name_model(self.model))}"] if self.model else []
         tokens = [f"--reader-tokens {self.max_tokens}"] if self.max_tokens != ANSWER_TOKENS else []
         return [*named, *(["--reader-endpoint URL", *tokens] if self.endpoint else [])]
 
@@ -81,7 +78,7 @@ class Asked:
 class BenchModels:
     """The models of a run, loaded when they are first needed."""
 
-    def __init__(self, overrides: Sequence[str], offline: bool, asked: Asked) -> None:
+    def __init__(self, overrides: Sequence[str], offline: bool, asked: ReaderChoice) -> None:
         self.asked = asked
         self._overrides = overrides
         self._settings = load_config(None, overrides)

@@ -11,7 +11,7 @@ from bluerec.errors import ConfigError
 from bluerec.evaluation.bench_fill import fill_page, find_runs
 from bluerec.evaluation.bench_record import load_record, save_record
 from bluerec.evaluation.bench_table import GENERATED, render_markdown
-from bluerec.runs import atomic_path
+from bluerec.runs import write_text
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Page:
 
     @property
     def files(self) -> tuple[Path, ...]:
+        """What `write` will write."""
         return (self.path,) if self.record is None else (self.path, self.record)
 
     def write(self, results: Mapping[str, Any]) -> None:
@@ -57,12 +58,6 @@ class Page:
         write_text(
             self.path, fill_page(_read_text(self.path), {self.name: load_record(self.record)}, where=str(self.path))
         )
-
-
-def write_text(path: Path, text: str) -> None:
-    """All of it or nothing; line ends stay as they are."""
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
 
 
 def _read_text(path: Path) -> str:

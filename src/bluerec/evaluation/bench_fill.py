@@ -54,7 +54,7 @@ def find_runs(page: str, *, where: str = "page") -> list[str]:
             f"{where}: the comment of a table has no end; write '<!-- table', its '-->' and '<!-- end table -->' each "
             "at the beginning of a line"
         )
-    return list(dict.fromkeys(str(_read_wanted(match, page, where)["run"]) for match in found))
+    return list(dict.fromkeys(_read_wanted(match, page, where)["run"] for match in found))
 
 
 def fill_page(page: str, records: Mapping[str, Record], *, where: str = "page") -> str:

@@ -22,7 +22,7 @@ from bluerec.evaluation.charts import Interval, interval_chart
 from bluerec.evaluation.comparisons import HEADLINE_METRIC
 from bluerec.evaluation.lineup import BEST_HISTORY, SHUFFLED
 from bluerec.evaluation.report import build_environment, read_asset
-from bluerec.runs import atomic_path
+from bluerec.runs import write_text
 
 ARENA_KEYS = ("dataset", "protocol", "mask")
 SIGNIFICANT = 0.05
@@ -34,8 +34,7 @@ CONTROLS = (SHUFFLED,)
 def save_bench_page(results: Mapping[str, Any], path: str | Path) -> None:
     """Write the page; the file is either whole or absent."""
     page = build_bench_page(results)
-    with atomic_path(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def build_bench_page(results: Mapping[str, Any]) -> str:

@@ -65,10 +65,15 @@ def describe_writing(wanted: BenchProfiles, table: ExampleTable, settings: Profi
     }
 
 
+def _read_beside(path: Path) -> dict[str, Any]:
+    """What is kept beside a file of profiles; empty where nothing is."""
+    kept = path.with_suffix(".json")
+    return dict(read_json(kept, "settings of profiles")) if kept.is_file() else {}
+
+
 def _read_asked(path: Path) -> str:
     """How the profiles of a file were asked for, in words, as it is kept beside them; empty where that is not known."""
-    kept = path.with_suffix(".json")
-    identity = read_json(kept, "settings of profiles") if kept.is_file() else {}
+    identity = _read_beside(path)
     return ", ".join(f"{name} {identity[name]}" for name in _ASKED if name in identity)
 
 
@@ -153,8 +158,7 @@ class Shelf:
 
 def _read_seconds(path: Path) -> float | None:
     """What writing one profile of a file took, loading the model included; None where it was not written in one go."""
-    beside = path.with_suffix(".json")
-    seconds = read_json(beside, "benchmark run").get("seconds_per_profile") if beside.is_file() else None
+    seconds = _read_beside(path).get("seconds_per_profile")
     return seconds if isinstance(seconds, float) else None
 
 

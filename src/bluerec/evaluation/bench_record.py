@@ -10,7 +10,7 @@ from typing import Any
 from bluerec.errors import DataError
 from bluerec.evaluation.bench_table import BENCH_SCHEMA
 from bluerec.evaluation.comparisons import HEADLINE_METRIC
-from bluerec.runs import atomic_path, read_json
+from bluerec.runs import read_json, write_text
 
 RECORD_SCHEMA = "bluerec-record-1"
 PLACE = ("dataset", "protocol", "mask", "pool", "metric")
@@ -46,8 +46,7 @@ def save_record(results: Mapping[str, Any], path: Path) -> None:
         kept = [row for row in results[kind] if row.get("metric", HEADLINE_METRIC) in METRICS]
         lines = [json.dumps([_shorten(row[column]) for column in columns]) for row in kept]
         parts.append(f"{json.dumps(kind)}: [\n" + ",\n".join(lines) + "\n]")
-    with atomic_path(path) as partial:
-        partial.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def load_record(path: Path) -> Record:

@@ -18,6 +18,7 @@ from bluerec.data.instructions import is_instruction
 from bluerec.data.personal_data import strip_personal_data
 from bluerec.evaluation.answerers import RATINGS, Answerer, find_median
 from bluerec.evaluation.metrics import Float64Array
+from bluerec.profiling.prompts import MAX_REVIEW_CHARACTERS
 from bluerec.rewards.choice import ChoiceReward
 from bluerec.types import Float32Array, Reader
 
@@ -25,7 +26,6 @@ N_OPTIONS = (4, 10)
 MIN_RATED = 20  # questions; fewer say nothing
 RAW_EVENTS = 10
 NO_ANSWER = "no readable answer (share)"
-REVIEW_CHARACTERS = 120
 # Log-probabilities as near as this are tied.
 _TIE = 1e-6
 
@@ -87,8 +87,8 @@ def render_raw_history(table: ExampleTable) -> list[str]:
             rating = event.interaction.rating
             line = event.item.title + (f", rated {rating:g}" if rating is not None else "")
             review = strip_personal_data(event.interaction.review_title or event.interaction.review_text or "")
-            if review and not is_instruction(review[:REVIEW_CHARACTERS]):
-                line = f"{line}: {review[:REVIEW_CHARACTERS]}"
+            if review and not is_instruction(review[:MAX_REVIEW_CHARACTERS]):
+                line = f"{line}: {review[:MAX_REVIEW_CHARACTERS]}"
             lines.append(" ".join(line.split()))
         texts.append("\n".join(lines))
     return texts

@@ -38,7 +38,7 @@ from bluerec.evaluation.findings import find_outcomes, find_warnings
 from bluerec.evaluation.results import Results, load_results
 from bluerec.evaluation.safe_text import clean_text
 from bluerec.evaluation.showcase import ShownUser
-from bluerec.runs import atomic_path
+from bluerec.runs import write_text
 
 _TEMPLATES = "templates"
 
@@ -94,8 +94,7 @@ def build_report(report: Report) -> str:
 def save_report(report: Report, path: str | Path) -> None:
     """Write the page; the file is either whole or absent."""
     page = build_report(report)
-    with atomic_path(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def build_environment() -> Environment:

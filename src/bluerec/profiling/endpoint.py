@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bluerec.config import ProfilerConfig
-from bluerec.errors import BluerecError, ConfigError, MissingExtraError, ModelError, UnavailableError
+from bluerec.errors import BluerecError, ConfigError, MissingExtraError, ModelError, RefusedError, UnavailableError
 from bluerec.profiling.prompts import join_profile
 from bluerec.types import Prompt
 
@@ -98,8 +98,7 @@ class ChatEndpoint:
     @property
     def name(self) -> str:
         """The model's name; neither its address nor its folder is recorded with profiles."""
-        is_folder = self._model.startswith((".", "/", "~"))
-        return self._model.rstrip("/").rsplit("/", 1)[-1] if is_folder else self._model
+        return name_model(self._model)
 
     def ask(self, messages: Sequence[dict[str, str]], *, max_tokens: int, temperature: float) -> str:
         """The answer to a chat, without what the model thought before it; perhaps nothing.
@@ -245,16 +244,14 @@ class EndpointWriter:
         return profile
 
 
-class RefusedError(ModelError):
-    """The endpoint works, and does not answer this request."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class _ServerError(ModelError):
     """A failure inside the server: perhaps of this prompt alone."""
+
+
+def name_model(model: str) -> str:
+    """A model as it is recorded: of a folder its last part, which belongs to no machine."""
+    is_folder = model.startswith((".", "/", "~"))
+    return model.rstrip("/").rsplit("/", 1)[-1] if is_folder else model
 
 
 def check_url(url: str, option: str = "--endpoint") -> str:

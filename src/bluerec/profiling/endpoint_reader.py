@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bluerec.errors import DataError
-from bluerec.profiling.endpoint import CHARACTERS_PER_TOKEN, ChatEndpoint, Patience, RefusedError
+from bluerec.errors import DataError, RefusedError
+from bluerec.profiling.endpoint import CHARACTERS_PER_TOKEN, ChatEndpoint, Patience
 from bluerec.profiling.readers import MAX_CONTEXT_TOKENS, MAX_OPTION_TOKENS, QUESTION, count_options
 from bluerec.runs import append_row
 from bluerec.types import Float32Array
@@ -56,6 +56,7 @@ class KeptAnswers:
             return self._answers().get(_digest(asked))
 
     def keep(self, asked: str, answer: str) -> None:
+        """Remember an answer, and write it to the file before the next is asked for."""
         key = _digest(asked)
         with self._lock:
             self._answers()[key] = answer

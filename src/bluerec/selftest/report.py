@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bluerec.errors import DataError
-from bluerec.runs import atomic_path, read_json, write_json
+from bluerec.runs import read_json, write_json, write_text
 from bluerec.selftest.suite import SUITES, Result, shorten
 
 DURABILITY_PROMISE = (
@@ -54,8 +54,7 @@ def load_results(path: Path) -> list[Result]:
 
 def save_report(path: Path, results: Sequence[Result], environment: Mapping[str, Any]) -> None:
     """Write the report as Markdown; the file is whole or absent."""
-    with atomic_path(path) as partial:
-        partial.write_text(render_report(results, environment), encoding="utf-8")
+    write_text(path, render_report(results, environment))
 
 
 def render_report(results: Sequence[Result], environment: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bluerec.config import REWARD_SECTIONS, Config
-from bluerec.runs import atomic_path
+from bluerec.runs import write_text
 from bluerec.training.adapters import SETTINGS_FILE
 
 CARD_FILE = "README.md"
@@ -16,8 +16,8 @@ CARD_FILE = "README.md"
 def write_card(folder: Path, config: Config, *, data_digest: str) -> None:
     """Put the card into the folder of an adapter; it quotes no texts of users, and the paths of no machine."""
     lora = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-    with atomic_path(folder / CARD_FILE) as partial:
-        partial.write_text(render_card(config, base=lora["base_model_name_or_path"], data_digest=data_digest), "utf-8")
+    card = render_card(config, base=lora["base_model_name_or_path"], data_digest=data_digest)
+    write_text(folder / CARD_FILE, card)
 
 
 def render_card(config: Config, *, base: str, data_digest: str) -> str:
