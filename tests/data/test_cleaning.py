@@ -106,9 +106,9 @@ def test_a_hostile_text_takes_no_time(piece: str, nested: str) -> None:
     """By far less than the seconds that a step for each piece would take; machines differ."""
     n = MAX_TEXT_CHARACTERS // len(piece + nested)
     for text in (piece * n + nested * n, (piece + nested) * n, piece + nested * (4 * n)):
-        begin = time.perf_counter()
+        begin = time.process_time()
         plain = strip_markup(text[:MAX_TEXT_CHARACTERS])
-        assert time.perf_counter() - begin < 0.3
+        assert time.process_time() - begin < 0.3
         assert strip_markup(plain) == plain
 
 

@@ -117,9 +117,9 @@ def test_a_hostile_text_takes_no_time(piece: str) -> None:
     """By far less than the seconds that trying each number would take; machines differ."""
     text = (piece * 20_000)[:20_000]
     find_personal_data("4111 1111 1111 1111, (415) 555-2671")  # numbering plans are loaded when they are first needed
-    begin = time.perf_counter()
+    begin = time.process_time()
     strip_personal_data(text)
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 def test_phone_numbers_are_as_long_and_as_interrupted_as_the_library_has_them() -> None:

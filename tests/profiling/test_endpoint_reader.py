@@ -11,7 +11,7 @@ from bluerec.errors import DataError, ModelError, UnavailableError
 from bluerec.profiling.endpoint import ChatEndpoint, Patience
 from bluerec.profiling.endpoint_reader import EndpointReader, KeptAnswers, read_digit, read_letter, render_rating
 
-QUICK = Patience(connect_seconds=0.5, answer_seconds=1.0, n_tries=1, between_tries=0.01, open_seconds=0.1)
+QUICK = Patience(connect_seconds=5.0, answer_seconds=5.0, n_tries=1, between_tries=0.01, open_seconds=0.1)
 OPTIONS = ("Chess set", "A Kart", "Draughts")
 
 

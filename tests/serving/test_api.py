@@ -239,16 +239,17 @@ def test_a_hanging_store_is_cut_off_and_its_place_stays_taken() -> None:
     admin = headers_of(keys, Scope.ADMIN)
     limits = Limits(timeout_seconds=0.1, max_in_flight=1)
     with TestClient(build_app(store, MemoryRecommender(store), keys, hosts=(), limits=limits)) as client:
-        store.delay = 1.0
+        store.delay = 3.0
         begin = time.monotonic()
         slow = client.get("/users/u0001/profile", headers=admin)
         assert (slow.status_code, slow.json()["error"]["code"]) == (503, "timeout")
-        assert time.monotonic() - begin < 0.9
+        assert time.monotonic() - begin < 2.5
         assert client.get("/users", headers=admin).json()["error"]["code"] == "overload"
         assert client.get("/health/live").status_code == 200
         store.delay = 0.0
-        time.sleep(1.2)
-        assert client.get("/users/u0001/profile", headers=admin).status_code == 200
+        while client.get("/users/u0001/profile", headers=admin).status_code != 200:
+            assert time.monotonic() - begin < 30
+            time.sleep(0.05)
 
 
 def test_failures_of_the_store_are_named_and_readiness_tells(served: Served, caplog: pytest.LogCaptureFixture) -> None:

@@ -52,7 +52,7 @@ class Breaker:
     """Counts failures in a row. Open, it refuses at once; after a while one caller may try, and decides by that."""
 
     def __init__(self, n_failures: int, open_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._seconds, self._clock = n_failures, open_seconds, clock
+        self._most, self._seconds, self.clock = n_failures, open_seconds, clock
         self._lock = threading.Lock()
         self._n_failures = 0
         self._until = 0.0
@@ -66,17 +66,17 @@ class Breaker:
         with self._lock:
             if not self.is_open:
                 return
-            left = self._until - self._clock()
+            left = self._until - self.clock()
             if left > 0:
                 raise UnavailableError("the endpoint failed several times; it is asked again later", left)
-            self._until = self._clock() + self._seconds  # others wait for what this one finds
+            self._until = self.clock() + self._seconds  # others wait for what this one finds
 
     def leave(self, failed: bool) -> None:
         """Tell how a request went."""
         with self._lock:
             self._n_failures = self._n_failures + 1 if failed else 0
             if failed and self.is_open:
-                self._until = self._clock() + self._seconds
+                self._until = self.clock() + self._seconds
 
 
 class ChatEndpoint:
