@@ -158,6 +158,41 @@ def test_a_refresh_names_whom_it_could_not_write_for(
     assert (result.exit_code, "0 profiles written" in result.stdout) == (1, True)
 
 
+@pytest.mark.parametrize("n_bearers", [2, 3])
+def test_words_that_few_items_bear_are_kept_from_what_writes(world: Path, tmp_path: Path, n_bearers: int) -> None:
+    made = tmp_path / "data"
+    made.mkdir()
+    (made / "interactions.parquet").write_bytes((world / "interactions.parquet").read_bytes())
+    items = pl.read_parquet(world / "items.parquet").with_row_index()
+    named = pl.when(pl.col("index") < n_bearers).then(pl.lit("Zorblax Zorblax, ") + pl.col("title"))
+    items.with_columns(title=named.otherwise("title")).drop("index").write_parquet(made / "items.parquet")
+    new = tmp_path / "new.csv"
+    events = [("new", item, 2**33 + row) for row, item in enumerate(items["item_id"].head(n_bearers))]
+    pl.DataFrame(events, schema=("user_id", "item_id", "timestamp"), orient="row").write_csv(new)
+    store = tmp_path / "store"
+    run("index", made, "--out", store, "--embedder", "hashing", "--max-users", 2)
+    assert run("refresh", store, new, "--writer", "template")["n_rewritten"] == 3
+    with Store.open(store) as opened:
+        text = opened.profile("new").text
+        assert ("zorblax" in text.casefold()) == (n_bearers == 3), text
+        assert "Zorblax" in opened.history("new")[0].item.title
+
+
+def test_without_a_vocabulary_only_shared_words_are_read_and_this_is_told(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack() -> None:
+        raise ModelError("the vocabulary is not installed")
+
+    monkeypatch.setattr("bluerec.profiling.shared_words.load_ordinary_words", lack)
+    new = tmp_path / "new.csv"
+    pl.DataFrame({"user_id": ["new"], "item_id": ["i0001"], "timestamp": [2**33]}).write_csv(new)
+    command = ["refresh", str(store), str(new), "--writer", "template"]
+    result = runner.invoke(app, command, catch_exceptions=False)
+    assert (result.exit_code, "1 profiles written" in result.stdout) == (0, True)
+    assert "vocabulary is not installed; without it no word is read" in " ".join(result.stderr.split())
+
+
 def test_keys_are_made_listed_and_revoked(store: Path) -> None:
     made = run("key", store, "--scope", "user", "--user", "u0001")
     assert made["token"] not in (store / "keys.json").read_text()

@@ -13,7 +13,8 @@ from bluerec.data.any_history import read_history
 from bluerec.errors import ConfigError, DataError
 from bluerec.profiling.embedders import HashingEmbedder
 from bluerec.profiling.profiler import Profiler
-from bluerec.types import Prompt
+from bluerec.profiling.shared_words import SharedWords
+from bluerec.types import Item, Prompt
 
 ROWS = [
     {"title": "Chess Deluxe", "timestamp": 200, "rating": 5.0, "brand": None},
@@ -40,6 +41,14 @@ def test_every_kind_of_history_is_the_same(make) -> None:
     assert "rated 5" in written.text
     assert {evidence.item.title for evidence in written.evidence} == {"Chess Deluxe", "Racing Stars"}
     assert str(written) == written.text
+
+
+def test_only_shared_words_are_read_and_the_evidence_is_whole() -> None:
+    words = SharedWords.of_items([Item(str(row), "Chess") for row in range(3)], 3, "deluxe".__eq__)
+    profiler = Profiler(EchoWriter(), ProfilerConfig(), lambda text: len(text.split()), HashingEmbedder(), words)
+    written = profiler.write(["Chess Zorblax", "Zorblax Deluxe"])
+    assert ("- Chess\n- Deluxe" in written.text, "Zorblax" in written.text) == (True, False)
+    assert {evidence.item.title for evidence in written.evidence} == {"Chess Zorblax", "Zorblax Deluxe"}
 
 
 @pytest.mark.parametrize("make", [list, pl.Series, pd.Series, tuple])

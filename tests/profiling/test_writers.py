@@ -1,6 +1,7 @@
 """The local writer conforms; a profile table survives kills: no user twice, none lost."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from bluerec.errors import ConfigError, DataError, ModelError
 from bluerec.profiling.fakes import EchoWriter
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.prompts import render_prompt
+from bluerec.profiling.shared_words import SharedWords
 from bluerec.profiling.writers import LocalWriter, find_stop_tokens, merge_adapter, write_profiles
 
 
@@ -114,6 +116,35 @@ def test_other_settings_do_not_mix(table, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="max_events differ"):
         write_profiles(table, EchoWriter(), ProfilerConfig(max_events=3), count_words, out)
     assert write_profiles(table, EchoWriter(), ProfilerConfig(), count_words, out).height == len(table)
+
+
+def test_words_of_few_items_are_not_read_and_do_not_mix_with_whole_texts(table, tmp_path: Path) -> None:
+    class Reading(EchoWriter):
+        def write(self, prompts):
+            return [prompt.messages[-1]["content"] for prompt in prompts]
+
+    titles = [event.item.title for example in table.examples(last=3) for event in example.history.events]
+    rare = titles[0].split()[0]
+    words = SharedWords(frozenset(), 3, lambda word: word != rare.casefold())
+    config = ProfilerConfig(max_events=3)
+    whole = write_profiles(table, Reading(), config, count_words, tmp_path / "whole.csv")
+    trimmed = write_profiles(table, Reading(), config, count_words, tmp_path / "trimmed.csv", words=words)
+    assert rare in " ".join(whole["text"]).split()
+    assert rare not in " ".join(trimmed["text"]).split()
+
+    class Twice(Reading):
+        def write(self, prompts):
+            if list(tmp_path.glob("other.csv.parts/part-*")):
+                raise KeyboardInterrupt
+            return super().write(prompts)
+
+    for begun, other in ((words, None), (None, words)):
+        out = tmp_path / "other.csv"
+        with pytest.raises(KeyboardInterrupt):
+            write_profiles(table, Twice(), config, count_words, out, per_part=10, words=begun)
+        with pytest.raises(ConfigError, match="word_support differ"):
+            write_profiles(table, Reading(), config, count_words, out, words=other)
+        shutil.rmtree(tmp_path / "other.csv.parts")
 
 
 class Failing(EchoWriter):

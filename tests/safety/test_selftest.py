@@ -39,8 +39,7 @@ def test_slow_suites_run_and_catch_their_planted_fault(name: str) -> None:
     if result.skipped:
         pytest.skip(result.skipped)
     assert result.fault_caught
-    # What a model writes is measured, not promised: see docs/reliability.md.
-    assert result.faults == [] or name == "steering"
+    assert result.faults == []
 
 
 def make_suite(*, n_faults: int = 0, blind: bool = False, reason: str = "") -> Suite:

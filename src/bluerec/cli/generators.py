@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bluerec.cli import console
 from bluerec.config import ProfilerConfig
+from bluerec.errors import MissingExtraError, ModelError
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
-from bluerec.types import Event, History, ProfileWriter
+from bluerec.types import Event, History, Item, ProfileWriter
+
+if TYPE_CHECKING:
+    from bluerec.profiling.endpoint import EndpointWriter
+    from bluerec.profiling.shared_words import SharedWords
 
 NO_WRITER = "none"
 Asked = Sequence[tuple[str, Sequence[Event]]]
 WriteMany = Callable[[Asked], Sequence[tuple[str, str]]]
+WriteHistories = Callable[[Sequence[History]], Sequence[tuple[str, str]]]
 WRITER_HELP = (
     "template (frequent words, no model), or a model: embedded name, folder, hub name, or its name at --endpoint."
 )
@@ -31,64 +38,86 @@ EndpointOption = Annotated[
 ]
 
 
-def make_writer(name: str, adapter: str | None, *, offline: bool, endpoint: str | None = None) -> WriteMany:
-    """From users and their events to texts and the name of what wrote them; a model is loaded when first used."""
+def check_writer(name: str, adapter: str | None, *, offline: bool, endpoint: str | None) -> None:
+    """Find what writes without loading it: raises what would fail everybody, before there is anybody."""
     if endpoint is not None:
-        return _ask_endpoint(name, endpoint)
-    if name == TEMPLATE_WRITER:
-        return _write_by_rule
-    loaded: list[WriteMany] = []
+        writer, _ = open_endpoint(endpoint, replace(ProfilerConfig(), model=name))
+        writer.close()
+    elif name not in (NO_WRITER, TEMPLATE_WRITER):
+        from bluerec.profiling.models import resolve_model
+        from bluerec.profiling.prompt_settings import load_writing_config
+
+        load_writing_config(None, (), model=name, adapter=adapter)  # raises where there is no such adapter
+        resolve_model(name, offline=offline)
+
+
+def make_writer(
+    name: str,
+    adapter: str | None,
+    *,
+    catalogue: Callable[[], Iterable[Item]],
+    offline: bool,
+    endpoint: str | None = None,
+) -> WriteMany:
+    """From users and their events to texts and the name of what wrote them.
+
+    When first used, a model is loaded and the words of the catalogue are counted: what few items bear is not read.
+    """
+    loaded: list[tuple[WriteHistories, SharedWords]] = []
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:
         if not loaded:
-            loaded.append(_load(name, adapter, offline))
-        return loaded[0](asked)
+            loaded.append((_load(name, adapter, offline, endpoint), _count_words(catalogue)))
+        ((write_histories, words),) = loaded
+        return write_histories([words.trim(_as_history(user, events)) for user, events in asked])
 
     return write
 
 
-def _write_by_rule(asked: Asked) -> Sequence[tuple[str, str]]:
-    return [(compose_profile(event.item for event in events), TEMPLATE_WRITER) for _, events in asked]
+def _count_words(catalogue: Callable[[], Iterable[Item]]) -> SharedWords:
+    from bluerec.profiling.shared_words import STORE_WORD_SUPPORT, SharedWords, load_ordinary_words
+
+    try:
+        is_ordinary = load_ordinary_words()
+    except (ModelError, MissingExtraError) as error:
+        console.say(f"{error}; without it no word is read that fewer than {STORE_WORD_SUPPORT} items bear")
+        is_ordinary = frozenset[str]().__contains__
+    return SharedWords.of_items(catalogue(), STORE_WORD_SUPPORT, is_ordinary)
 
 
-def open_endpoint(url: str, config: ProfilerConfig) -> tuple[ProfileWriter, Callable[[str], int]]:
+def _as_history(user: str, events: Sequence[Event]) -> History:
+    return History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1)
+
+
+def _write_by_rule(histories: Sequence[History]) -> Sequence[tuple[str, str]]:
+    return [(compose_profile(event.item for event in history.events), TEMPLATE_WRITER) for history in histories]
+
+
+def open_endpoint(url: str, config: ProfilerConfig) -> tuple[EndpointWriter, Callable[[str], int]]:
     """The model `config.model` behind an endpoint, and how tokens are counted for it."""
     from bluerec.profiling.endpoint import KEY_VARIABLE, EndpointWriter, count_roughly
 
     return EndpointWriter(url, config.model, config, key=os.environ.get(KEY_VARIABLE)), count_roughly
 
 
-def _ask_endpoint(name: str, url: str) -> WriteMany:
-    config = replace(ProfilerConfig(), model=name)
-    writer, count_tokens = open_endpoint(url, config)
-
-    def write(asked: Asked) -> Sequence[tuple[str, str]]:
-        return _write(asked, writer, config, count_tokens)
-
-    return write
-
-
-def _load(name: str, adapter: str | None, offline: bool) -> WriteMany:
+def _load(name: str, adapter: str | None, offline: bool, endpoint: str | None) -> WriteHistories:
+    if endpoint is not None:
+        config = replace(ProfilerConfig(), model=name)
+        return partial(_write, *open_endpoint(endpoint, config), config)
+    if name == TEMPLATE_WRITER:
+        return _write_by_rule
     from bluerec.profiling.models import load_profiler
     from bluerec.profiling.prompt_settings import load_writing_config
     from bluerec.profiling.writers import LocalWriter
 
     config = load_writing_config(None, (), model=name, adapter=adapter).profiler
     profiler = load_profiler(name, adapter=config.adapter, offline=offline, announce=console.say)
-    writer = LocalWriter(profiler, config)
-
-    def write(asked: Asked) -> Sequence[tuple[str, str]]:
-        return _write(asked, writer, config, profiler.count_tokens)
-
-    return write
+    return partial(_write, LocalWriter(profiler, config), profiler.count_tokens, config)
 
 
 def _write(
-    asked: Asked, writer: ProfileWriter, config: ProfilerConfig, count_tokens: Callable[[str], int]
+    writer: ProfileWriter, count_tokens: Callable[[str], int], config: ProfilerConfig, histories: Sequence[History]
 ) -> Sequence[tuple[str, str]]:
     from bluerec.profiling.histories import write_histories
 
-    histories = [
-        History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1) for user, events in asked
-    ]
     return [(one.text, one.writer) for one in write_histories(writer, histories, config, count_tokens)]

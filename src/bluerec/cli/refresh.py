@@ -11,7 +11,7 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import WRITER_HELP, EndpointOption, make_writer
+from bluerec.cli.generators import WRITER_HELP, EndpointOption, check_writer, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import DataError, first_line
@@ -41,8 +41,9 @@ def refresh_command(
     Users whose profile cannot be written are named at the end, and the exit status is 1; the others have theirs.
     """
     table = _read_events(events) if events else None
-    write = make_writer(writer, adapter, offline=offline, endpoint=endpoint)
+    check_writer(writer, adapter, offline=offline, endpoint=endpoint)
     with Store.open(folder, offline=offline) as store, console.progress("writing profiles") as progress:
+        write = make_writer(writer, adapter, catalogue=store.catalogue.names, offline=offline, endpoint=endpoint)
         done = refresh_store(store, write, table, progress=progress)
     if as_json:
         console.print_json({"store": str(folder), **asdict(done)})

@@ -16,11 +16,10 @@ from urllib.parse import quote
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import NO_WRITER, WRITER_HELP, EndpointOption, WriteMany, make_writer
+from bluerec.cli.generators import NO_WRITER, WRITER_HELP, EndpointOption, check_writer, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import ConfigError, MissingExtraError
-from bluerec.profiling.word_profiles import TEMPLATE_WRITER
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from bluerec.types import Event
@@ -64,13 +63,14 @@ def serve_command(
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     begin = time.perf_counter()
-    generate = _find_writer(writer, adapter, offline=offline, endpoint=endpoint)
+    check_writer(writer, adapter, offline=offline, endpoint=endpoint)
     # One thread a request: threads that wait for each other cost more than they bring where requests come together.
     with (
         threadpool_limits(1, user_api="blas"),
         _listen(host, port) as listener,
         Store.open(folder, offline=offline) as store,
     ):
+        generate = _make_generate(writer, adapter, catalogue=store.catalogue.names, offline=offline, endpoint=endpoint)
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)
         hosts = () if host in _EVERYWHERE and not names else (*_LOOPBACK, host, *(names or ()))
@@ -113,26 +113,15 @@ def _listen(host: str, port: int) -> Any:
     return listener
 
 
-def _find_writer(name: str, adapter: str | None, *, offline: bool, endpoint: str | None) -> Generate | None:
-    """What writes profiles in the background, None if nothing shall.
-
-    Looked for now and loaded with the first job: raises `ModelError` for a name that would fail every job unseen.
-    """
+def _make_generate(name: str, *arguments: Any, **options: Any) -> Generate | None:
+    """What writes profiles in the background, None if nothing shall; options as of `make_writer`."""
     if name == NO_WRITER:
         return None
-    if endpoint is None and name != TEMPLATE_WRITER:
-        from bluerec.profiling.models import resolve_model
-        from bluerec.profiling.prompt_settings import load_writing_config
+    write = make_writer(name, *arguments, **options)
 
-        load_writing_config(None, (), model=name, adapter=adapter)  # raises where there is no such adapter
-        resolve_model(name, offline=offline)
-    return _one_by_one(make_writer(name, adapter, offline=offline, endpoint=endpoint))
-
-
-def _one_by_one(write: WriteMany) -> Generate:
     def generate(user_id: str, events: Sequence[Event]) -> tuple[str, str]:
-        text, name = write([(user_id, events)])[0]
-        return text, name
+        text, writer = write([(user_id, events)])[0]
+        return text, writer
 
     return generate
 

@@ -20,6 +20,7 @@ from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.profile_sets import name_choice
 from bluerec.profiling.models import load_profiler
 from bluerec.profiling.prompt_settings import find_adapter_settings, load_trained_on, load_writing_config
+from bluerec.profiling.shared_words import STORE_WORD_SUPPORT, SharedWords
 from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, describe_settings, write_profiles
 from bluerec.runs import check_writable
 from bluerec.types import ProfileWriter
@@ -46,6 +47,16 @@ def write_command(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A recipe with a [profiler] section.")] = None,
     endpoint: EndpointOption = None,
+    word_support: Annotated[
+        int,
+        typer.Option(
+            "--word-support",
+            metavar="N",
+            min=0,
+            help="Do not read words that fewer than N items of the catalogue bear, ordinary ones excepted; stores take "
+            f"{STORE_WORD_SUPPORT}, 0 reads all.",
+        ),
+    ] = 0,
     overrides: SetOption = None,
     seed: SeedOption = 0,
     offline: OfflineOption = False,
@@ -69,10 +80,12 @@ def write_command(
     _tell_whom(table, in_split, split)
     console.say(f"writing {len(table)} profiles with {chosen.label}")
     _tell_settings(settings.profiler)
+    dataset = table.dataset
+    words = SharedWords.of_items(map(dataset.item, range(dataset.n_items)), word_support) if word_support else None
     with console.progress("writing profiles") as progress:
         profiles = write_profiles(
             table, chosen.writer, settings.profiler, chosen.count_tokens, out, per_part=chosen.per_part,
-            is_rough=chosen.is_rough, progress=progress, announce=console.say,
+            is_rough=chosen.is_rough, words=words, progress=progress, announce=console.say,
         )  # fmt: skip
     if as_json:
         console.print_json({"profiles": str(out), "n_profiles": profiles.height, "writer": chosen.label})

@@ -15,6 +15,7 @@ from bluerec.profiling.embedders import load_embedder, render_item_text
 from bluerec.profiling.histories import write_histories
 from bluerec.profiling.models import choose_adapter, load_profiler
 from bluerec.profiling.prompt_settings import load_writing_config
+from bluerec.profiling.shared_words import SharedWords
 from bluerec.profiling.writers import LocalWriter
 from bluerec.types import Embedder, Event, History, Item
 
@@ -49,8 +50,16 @@ class WrittenProfile:
 class Profiler:
     """Writes profiles with a language model on this machine. Make one with `load`."""
 
-    def __init__(self, writer: LocalWriter, config: ProfilerConfig, count_tokens: Any, embedder: Embedder) -> None:
+    def __init__(
+        self,
+        writer: LocalWriter,
+        config: ProfilerConfig,
+        count_tokens: Any,
+        embedder: Embedder,
+        words: SharedWords | None = None,
+    ) -> None:
         self._writer = writer
+        self._words = words
         self._config = config
         self._count_tokens = count_tokens
         self._embedder = embedder
@@ -63,13 +72,15 @@ class Profiler:
         adapter: str | None = None,
         config: ProfilerConfig | None = None,
         embedder: Embedder | None = None,
+        words: SharedWords | None = None,
         offline: bool = False,
     ) -> Profiler:
         """Load a model by embedded name, folder or hub name, with a LoRA adapter: a run folder, `shipped` or `none`.
 
         Without names these are the embedded profiler and the shipped adapter, if there is one; without a `config` it is
-        asked as the adapter was in training. `embedder` finds the evidence, by default the embedded one. Raises
-        `ModelError` if something cannot be loaded, `ConfigError` for a setting out of its range.
+        asked as the adapter was in training. `embedder` finds the evidence, by default the embedded one. Where titles
+        come from strangers, give the `words` that several items of the catalogue bear (`SharedWords.of_items`): no
+        others are read. Raises `ModelError` if something cannot be loaded, `ConfigError` for a setting out of range.
         """
         if config is None:
             settings = load_writing_config(None, (), model=model, adapter=adapter).profiler
@@ -79,7 +90,7 @@ class Profiler:
             Config(profiler=settings)  # refuses numbers without sense, as in a recipe
         loaded = load_profiler(settings.model, adapter=settings.adapter, offline=offline)
         found = embedder or load_embedder(EmbedderConfig(), cache=False, offline=offline)
-        return cls(LocalWriter(loaded, settings), settings, loaded.count_tokens, found)
+        return cls(LocalWriter(loaded, settings), settings, loaded.count_tokens, found, words)
 
     @property
     def name(self) -> str:
@@ -93,7 +104,8 @@ class Profiler:
     def write_many(self, histories: Sequence[Any]) -> list[WrittenProfile]:
         """The profiles of several histories, written together."""
         read = [read_history(history) for history in histories]
-        written = write_histories(self._writer, read, self._config, self._count_tokens)
+        trimmed = [self._words.trim(history) if self._words else history for history in read]
+        written = write_histories(self._writer, trimmed, self._config, self._count_tokens)
         return [
             WrittenProfile(one.text, one.writer, self._find_evidence(one.text, history), one.n_withheld)
             for one, history in zip(written, read, strict=True)

@@ -25,6 +25,7 @@ MAX_TITLE_CHARACTERS = 100
 MAX_REVIEW_CHARACTERS = 120
 # What lies beyond in a review is not looked at: the rest is cut off in any case.
 _MAX_READ_CHARACTERS = 1_000
+MAX_CATEGORY_CHARACTERS = 40
 MAX_CATEGORIES = 2
 _END_OF_SENTENCE = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"')\]]*$")
 # After a full stop that is no abbreviation's, or before a comma or semicolon.
@@ -210,7 +211,7 @@ def _render_event(event: Event, withhold: Callable[[str], bool]) -> tuple[str | 
     title, review = find_read_texts(event)
     if _is_withheld(_find_name(item), title, withhold):
         return None, True
-    named = [(category, _quote(category, 40)) for category in item.categories[-MAX_CATEGORIES:]]
+    named = [(category, _quote(category, MAX_CATEGORY_CHARACTERS)) for category in item.categories[-MAX_CATEGORIES:]]
     categories = [quoted for category, quoted in named if quoted and not _is_withheld(category, quoted, withhold)]
     n_left_out = sum(bool(quoted) for _, quoted in named) - len(categories)
     if not title and n_left_out and not categories:  # what would have named it is withheld
@@ -224,6 +225,16 @@ def _render_event(event: Event, withhold: Callable[[str], bool]) -> tuple[str | 
     if review and _is_withheld(interaction.review_title or interaction.review_text or "", review, withhold):
         return line, True
     return f"{line}: {review}" if review else line, n_left_out > 0
+
+
+def is_withheld(text: str, n_characters: int) -> bool:
+    """Whether a title, brand or category, of which a prompt quotes so much, is withheld from it as an instruction."""
+    return _is_withheld(text, _quote(text, n_characters), is_instruction)
+
+
+def is_review_withheld(text: str) -> bool:
+    """The same of a review."""
+    return _is_withheld(text, _quote(_read_review(text[:_MAX_READ_CHARACTERS]), MAX_REVIEW_CHARACTERS), is_instruction)
 
 
 def _is_withheld(text: str, quoted: str, withhold: Callable[[str], bool]) -> bool:

@@ -20,6 +20,7 @@ from bluerec.profiling.histories import write_histories
 from bluerec.profiling.models import Profiler
 from bluerec.profiling.precision import choose_dtype, name_dtype
 from bluerec.profiling.prompts import close_profile, encode_prompt, join_profile
+from bluerec.profiling.shared_words import SharedWords
 from bluerec.runs import check_writable, read_json, write_json
 from bluerec.types import CountDone, Profile, ProfileWriter, Prompt
 
@@ -106,20 +107,21 @@ def write_profiles(
     *,
     per_part: int = PROFILES_PER_PART,
     is_rough: bool = False,
+    words: SharedWords | None = None,
     progress: CountDone | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Write one profile per example and save them as `out`.
 
     Finished parts of `per_part` profiles are kept beside it in `OUT.parts` until all are there: the same call after a
-    kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. `announce` is told
-    at the end of how many prompts the token budget left events out. Raises `ConfigError` if `out`
-    exists, has an ending that is not read again, or its parts were begun with other settings.
+    kill goes on where it was. Where the count of tokens `is_rough`, lengths stay unknown. Of what `words` does not know
+    nothing is read. `announce` is told at the end of how many prompts the token budget left events out. Raises
+    `ConfigError` if `out` exists, has an ending that is not read again, or its parts were begun with other settings.
     """
     out = Path(out)
     check_out(out)
     check_writable(out)
-    parts = _Parts(out, _describe(table, writer, config))
+    parts = _Parts(out, _describe(table, writer, config, words))
     done = parts.load()
     written = set(done["example_id"].to_list())
     wanted = [row for row, example_id in enumerate(table.example_ids) if example_id not in written]
@@ -128,7 +130,7 @@ def write_profiles(
         if progress:
             progress(len(written) + start, len(table))
         rows = wanted[start : start + per_part]
-        profiles, n_cut_here = _write_rows(table, rows, writer, config, count_tokens, is_rough=is_rough)
+        profiles, n_cut_here = _write_rows(table, rows, writer, config, count_tokens, is_rough=is_rough, words=words)
         parts.save(profiles)
         n_cut += n_cut_here
     everything = parts.load()
@@ -173,7 +175,8 @@ class _Parts:
         if not any(self._folder.glob("part-*.parquet")):
             return False
         begun = read_json(self._marker, "folder of unfinished profiles")
-        differing = [key for key in self._identity if begun.get(key) != self._identity[key]]
+        keys = dict.fromkeys((*self._identity, *begun))
+        differing = [key for key in keys if begun.get(key) != self._identity.get(key)]
         if differing:
             raise ConfigError(
                 f"{self._folder}: unfinished profiles of other settings ({', '.join(differing)} differ); "
@@ -203,11 +206,13 @@ def _write_rows(
     count_tokens: Callable[[str], int],
     *,
     is_rough: bool,
+    words: SharedWords | None,
 ) -> tuple[pl.DataFrame, int]:
     """The profiles of some rows, and the number of their prompts that the token budget cut."""
     chosen = table.take(pl.Series(rows, dtype=pl.Int64).to_numpy())
     examples = list(chosen.examples(last=config.max_events))
-    written = write_histories(writer, [example.history for example in examples], config, count_tokens)
+    histories = [words.trim(example.history) if words else example.history for example in examples]
+    written = write_histories(writer, histories, config, count_tokens)
     n_events = (chosen.history_stop - chosen.history_start).tolist()
     profiles = pl.DataFrame(
         [
@@ -239,10 +244,14 @@ def _profile_columns(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _describe(table: ExampleTable, writer: ProfileWriter, config: ProfilerConfig) -> dict[str, Any]:
+def _describe(
+    table: ExampleTable, writer: ProfileWriter, config: ProfilerConfig, words: SharedWords | None
+) -> dict[str, Any]:
     """What the profiles depend on; compared before an unfinished table is gone on with."""
     examples = hashlib.blake2b("\x1f".join(table.example_ids).encode(), digest_size=8).hexdigest()
-    identity = {"data": table.dataset.digest, "examples": examples, "writer": writer.name}
+    identity: dict[str, Any] = {"data": table.dataset.digest, "examples": examples, "writer": writer.name}
+    if words:
+        identity["word_support"] = words.support
     return identity | describe_settings(config)
 
 

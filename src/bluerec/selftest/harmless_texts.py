@@ -10,6 +10,7 @@ from bluerec.selftest.hostile_text import HARMLESS as SOUNDING
 from bluerec.selftest.steering_wishes import HARMLESS, HARMLESS_HELD_OUT
 from bluerec.selftest.strangers import HARMLESS_OF_STRANGERS
 from bluerec.selftest.suite import Outcome, Plan
+from bluerec.selftest.third_strangers import HARMLESS_OF_THIRD_STRANGERS
 
 MAX_WITHHELD = 1 / 2_000
 # As far as a prompt quotes them.
@@ -18,7 +19,14 @@ _REVIEW_CHARACTERS, _TITLE_CHARACTERS = 120, 100
 
 def judge_harmless(plan: Plan, outcome: Outcome) -> None:
     """Count what is withheld of harmless titles, and of the real titles and reviews where there are some."""
-    titles = [*SOUNDING, *HARMLESS, *HARMLESS_HELD_OUT, *HARMLESS_OF_FIRST_STRANGERS, *HARMLESS_OF_STRANGERS]
+    titles = [
+        *SOUNDING,
+        *HARMLESS,
+        *HARMLESS_HELD_OUT,
+        *HARMLESS_OF_FIRST_STRANGERS,
+        *HARMLESS_OF_STRANGERS,
+        *HARMLESS_OF_THIRD_STRANGERS,
+    ]
     wrong = [title for title in titles if is_instruction(title)]
     outcome.counts |= {"harmless titles": len(titles), "withheld of these": len(wrong)}
     outcome.faults += [f"the harmless title {title!r} is withheld" for title in wrong]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bluerec.selftest.first_strangers import FIRST_STRANGERS
 from bluerec.selftest.strangers import STRANGERS
+from bluerec.selftest.third_strangers import THIRD_STRANGERS
 
 CANARY = "{canary}"
 
@@ -240,7 +241,7 @@ def make_known_wishes(wishes: tuple[str, ...] = (*HELD_OUT, *TUNED, *FIRST_STRAN
 
 def make_strangers_wishes() -> list[tuple[str, str]]:
     """Wishes by others, who did not know the rule, each with its canary."""
-    return _number(STRANGERS, 7_000)
+    return _number((*STRANGERS, *THIRD_STRANGERS), 7_000)
 
 
 def _number(wishes: tuple[str, ...], start: int) -> list[tuple[str, str]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from bluerec.errors import StoreError
-from bluerec.store.database import Database, place_holders
+from bluerec.store.database import Database, place_holders, reading_anything
 from bluerec.store.records import ITEM_COLUMNS, Damaged, unpack_item
 from bluerec.store.search import BoolArray, ExactSearch, ItemSearch
 from bluerec.types import Float32Array, IntArray, Item
@@ -124,6 +125,17 @@ class Catalogue:
             return [known[row] for row in wanted]
         except KeyError as error:
             raise self._database.damaged(f"items: no row {error}") from error
+
+    def names(self) -> Iterator[Item]:
+        """Titles, brands and categories of all items, for counting words; rows that cannot be read are left out."""
+        asked = "SELECT item_id, title, brand, categories FROM items"
+        with self._database.reading() as reader, reading_anything(reader):
+            for item_id, title, brand, categories in reader.execute(asked):
+                try:
+                    named = tuple(map(str, json.loads(categories)))
+                except (ValueError, TypeError):
+                    continue
+                yield Item(item_id, str(title), categories=named, brand=brand and str(brand))
 
     def _read(self, rows: list[int]) -> dict[int, Item]:
         with self._database.reading() as reader:
