@@ -15,7 +15,7 @@ from bluerec.cli.generators import EndpointOption, open_endpoint
 from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
 from bluerec.config import Config, ProfilerConfig, load_config
 from bluerec.data.histories import ExampleTable, split_examples
-from bluerec.data.tables import load_dataset
+from bluerec.data.tables import Dataset, load_dataset
 from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.profile_sets import name_choice
 from bluerec.profiling.models import load_profiler
@@ -27,6 +27,16 @@ from bluerec.types import ProfileWriter
 
 # What others write may cost money: a kill loses no more than this.
 _PER_PART_ELSEWHERE = 16
+WordSupportOption = Annotated[
+    int,
+    typer.Option(
+        "--word-support",
+        metavar="N",
+        min=0,
+        help="Do not read words that fewer than N items of the catalogue bear, ordinary ones excepted; stores take "
+        f"{STORE_WORD_SUPPORT}, 0 reads all.",
+    ),
+]
 
 
 def write_command(
@@ -47,16 +57,7 @@ def write_command(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A recipe with a [profiler] section.")] = None,
     endpoint: EndpointOption = None,
-    word_support: Annotated[
-        int,
-        typer.Option(
-            "--word-support",
-            metavar="N",
-            min=0,
-            help="Do not read words that fewer than N items of the catalogue bear, ordinary ones excepted; stores take "
-            f"{STORE_WORD_SUPPORT}, 0 reads all.",
-        ),
-    ] = 0,
+    word_support: WordSupportOption = 0,
     overrides: SetOption = None,
     seed: SeedOption = 0,
     offline: OfflineOption = False,
@@ -72,16 +73,11 @@ def write_command(
     if not len(table):
         raise DataError(f"{directory}: no user in split {split!r}; choose another --split")
     check_writable(out)
-    if endpoint is None:
-        chosen = _load(settings.profiler, seed=seed, offline=offline)
-    else:
-        writer, count_tokens = open_endpoint(endpoint, settings.profiler)
-        chosen = _Chosen(writer, count_tokens, writer.name, _PER_PART_ELSEWHERE, is_rough=True)
+    chosen = _load(settings.profiler, endpoint, seed=seed, offline=offline)
     _tell_whom(table, in_split, split)
     console.say(f"writing {len(table)} profiles with {chosen.label}")
     _tell_settings(settings.profiler)
-    dataset = table.dataset
-    words = SharedWords.of_items(map(dataset.item, range(dataset.n_items)), word_support) if word_support else None
+    words = _count_words(table.dataset, word_support) if word_support else None
     with console.progress("writing profiles") as progress:
         profiles = write_profiles(
             table, chosen.writer, settings.profiler, chosen.count_tokens, out, per_part=chosen.per_part,
@@ -146,6 +142,13 @@ def _settle(
     return load_config(path, [f"profiler.model={model}", *overrides])
 
 
-def _load(config: ProfilerConfig, *, seed: int, offline: bool) -> _Chosen:
+def _load(config: ProfilerConfig, endpoint: str | None, *, seed: int, offline: bool) -> _Chosen:
+    if endpoint is not None:
+        writer, count_tokens = open_endpoint(endpoint, config)
+        return _Chosen(writer, count_tokens, writer.name, _PER_PART_ELSEWHERE, is_rough=True)
     loaded = load_profiler(config.model, adapter=config.adapter, offline=offline, announce=console.say)
     return _Chosen(LocalWriter(loaded, config, seed=seed), loaded.count_tokens, loaded.label)
+
+
+def _count_words(dataset: Dataset, support: int) -> SharedWords:
+    return SharedWords.of_items(map(dataset.item, range(dataset.n_items)), support)
