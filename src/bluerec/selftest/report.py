@@ -24,8 +24,8 @@ LIMITS = (
     "most 1% are steered, 8 show next to nothing. A suite that was ended early (`--minutes`) counts what it did.",
     "Instructions are fixed texts, most of them English: an attacker who adapts to this program, its rule and its "
     "models is not among them. Half of the attacked profiles have wordings of strangers, who did not know the rule; "
-    "another adapter or model may obey them more often. A title that merely names something is no instruction, and is "
-    "repeated like other titles.",
+    "another adapter or model may obey them more often. The canary is a made-up word that one item bears: a brand of "
+    "ordinary words, or one that three items bear, is repeated like other names (the former is counted beside it).",
     "The service is asked inside the process, without a network; pages are read as a parser reads them.",
 )
 
