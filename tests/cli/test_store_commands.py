@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from bluerec.cli import app
 from bluerec.config import EmbedderConfig
 from bluerec.data.histories import split_examples
+from bluerec.data.latin_words import find_latin_words
 from bluerec.data.profiles import load_profiles, save_profiles
 from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_oracle_profiles, build_world, save_world
@@ -158,8 +160,10 @@ def test_a_refresh_names_whom_it_could_not_write_for(
     assert (result.exit_code, "0 profiles written" in result.stdout) == (1, True)
 
 
-@pytest.mark.parametrize("n_bearers", [2, 3])
-def test_words_that_few_items_bear_are_kept_from_what_writes(world: Path, tmp_path: Path, n_bearers: int) -> None:
+@pytest.mark.parametrize(("n_bearers", "support"), [(2, ()), (3, ()), (2, ("--word-support", 0))])
+def test_words_that_few_items_bear_are_kept_from_what_writes(
+    world: Path, tmp_path: Path, n_bearers: int, support: tuple
+) -> None:
     made = tmp_path / "data"
     made.mkdir()
     (made / "interactions.parquet").write_bytes((world / "interactions.parquet").read_bytes())
@@ -171,10 +175,10 @@ def test_words_that_few_items_bear_are_kept_from_what_writes(world: Path, tmp_pa
     pl.DataFrame(events, schema=("user_id", "item_id", "timestamp"), orient="row").write_csv(new)
     store = tmp_path / "store"
     run("index", made, "--out", store, "--embedder", "hashing", "--max-users", 2)
-    assert run("refresh", store, new, "--writer", "template")["n_rewritten"] == 3
+    assert run("refresh", store, new, "--writer", "template", *support)["n_rewritten"] == 3
     with Store.open(store) as opened:
         text = opened.profile("new").text
-        assert ("zorblax" in text.casefold()) == (n_bearers == 3), text
+        assert ("zorblax" in text.casefold()) == (n_bearers == 3 or bool(support)), text
         assert "Zorblax" in opened.history("new")[0].item.title
 
 
@@ -185,12 +189,33 @@ def test_without_a_vocabulary_only_shared_words_are_read_and_this_is_told(
         raise ModelError("the vocabulary is not installed")
 
     monkeypatch.setattr("bluerec.profiling.shared_words.load_ordinary_words", lack)
+    with Store.open(store) as opened:
+        words = {
+            item.item_id: {word.folded for word in find_latin_words(item.title)} for item in opened.catalogue.names()
+        }
+    bearers = Counter(word for found in words.values() for word in found)
+    item_id = next(
+        one for one, found in words.items() if {2, 3} == {bearers[word] for word in found} and min(map(len, found)) > 4
+    )
+    rare, shared = sorted(words[item_id], key=bearers.__getitem__)
     new = tmp_path / "new.csv"
-    pl.DataFrame({"user_id": ["new"], "item_id": ["i0001"], "timestamp": [2**33]}).write_csv(new)
+    pl.DataFrame({"user_id": ["new"], "item_id": [item_id], "timestamp": [2**33]}).write_csv(new)
     command = ["refresh", str(store), str(new), "--writer", "template"]
     result = runner.invoke(app, command, catch_exceptions=False)
     assert (result.exit_code, "1 profiles written" in result.stdout) == (0, True)
     assert "vocabulary is not installed; without it no word is read" in " ".join(result.stderr.split())
+    with Store.open(store) as opened:
+        said = {word.folded for word in find_latin_words(opened.profile("new").text)}
+    assert (rare in said, shared in said) == (False, True)
+
+
+def test_a_refresh_that_nothing_shall_write_for_is_refused_before_it_adds_anything(store: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.csv"
+    pl.DataFrame({"user_id": ["new"], "item_id": ["i0001"], "timestamp": [2**33]}).write_csv(new)
+    with pytest.raises(ModelError, match="'none'"):
+        runner.invoke(app, ["refresh", str(store), str(new), "--writer", "none"], catch_exceptions=False)
+    with Store.open(store) as opened:
+        assert list(opened.history("new")) == []
 
 
 def test_keys_are_made_listed_and_revoked(store: Path) -> None:

@@ -23,10 +23,19 @@ if TYPE_CHECKING:
 NO_WRITER = "none"
 Asked = Sequence[tuple[str, Sequence[Event]]]
 WriteMany = Callable[[Asked], Sequence[tuple[str, str]]]
-WriteHistories = Callable[[Sequence[History]], Sequence[tuple[str, str]]]
 WRITER_HELP = (
     "template (frequent words, no model), or a model: embedded name, folder, hub name, or its name at --endpoint."
 )
+StoreWordsOption = Annotated[
+    int,
+    typer.Option(
+        "--word-support",
+        metavar="N",
+        min=0,
+        help="What writes does not read words that fewer than N items of the store bear, ordinary ones excepted; 0: it "
+        "reads all.",
+    ),
+]
 EndpointOption = Annotated[
     str | None,
     typer.Option(
@@ -43,7 +52,7 @@ def check_writer(name: str, adapter: str | None, *, offline: bool, endpoint: str
     if endpoint is not None:
         writer, _ = open_endpoint(endpoint, replace(ProfilerConfig(), model=name))
         writer.close()
-    elif name not in (NO_WRITER, TEMPLATE_WRITER):
+    elif name != TEMPLATE_WRITER:
         from bluerec.profiling.models import resolve_model
         from bluerec.profiling.prompt_settings import load_writing_config
 
@@ -56,41 +65,35 @@ def make_writer(
     adapter: str | None,
     *,
     catalogue: Callable[[], Iterable[Item]],
+    word_support: int,
     offline: bool,
     endpoint: str | None = None,
 ) -> WriteMany:
     """From users and their events to texts and the name of what wrote them.
 
-    When first used, a model is loaded and the words of the catalogue are counted: what few items bear is not read.
+    When first used, the words of the catalogue are counted, of which those that fewer than `word_support` items bear
+    are not read (0: all are), and a model is loaded.
     """
-    loaded: list[tuple[WriteHistories, SharedWords]] = []
+    loaded: list[WriteMany] = []
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:
         if not loaded:
-            loaded.append((_load(name, adapter, offline, endpoint), _count_words(catalogue)))
-        ((write_histories, words),) = loaded
-        return write_histories([words.trim(_as_history(user, events)) for user, events in asked])
+            words = _count_words(catalogue, word_support) if word_support else None
+            loaded.append(_load(name, adapter, words, offline, endpoint))
+        return loaded[0](asked)
 
     return write
 
 
-def _count_words(catalogue: Callable[[], Iterable[Item]]) -> SharedWords:
-    from bluerec.profiling.shared_words import STORE_WORD_SUPPORT, SharedWords, load_ordinary_words
+def _count_words(catalogue: Callable[[], Iterable[Item]], support: int) -> SharedWords:
+    from bluerec.profiling.shared_words import SharedWords, load_ordinary_words
 
     try:
         is_ordinary = load_ordinary_words()
     except (ModelError, MissingExtraError) as error:
-        console.say(f"{error}; without it no word is read that fewer than {STORE_WORD_SUPPORT} items bear")
+        console.say(f"{error}; without it no word is read that fewer than {support} items bear")
         is_ordinary = frozenset[str]().__contains__
-    return SharedWords.of_items(catalogue(), STORE_WORD_SUPPORT, is_ordinary)
-
-
-def _as_history(user: str, events: Sequence[Event]) -> History:
-    return History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1)
-
-
-def _write_by_rule(histories: Sequence[History]) -> Sequence[tuple[str, str]]:
-    return [(compose_profile(event.item for event in history.events), TEMPLATE_WRITER) for history in histories]
+    return SharedWords.of_items(catalogue(), support, is_ordinary)
 
 
 def open_endpoint(url: str, config: ProfilerConfig) -> tuple[EndpointWriter, Callable[[str], int]]:
@@ -100,24 +103,41 @@ def open_endpoint(url: str, config: ProfilerConfig) -> tuple[EndpointWriter, Cal
     return EndpointWriter(url, config.model, config, key=os.environ.get(KEY_VARIABLE)), count_roughly
 
 
-def _load(name: str, adapter: str | None, offline: bool, endpoint: str | None) -> WriteHistories:
+def _load(name: str, adapter: str | None, words: SharedWords | None, offline: bool, endpoint: str | None) -> WriteMany:
     if endpoint is not None:
         config = replace(ProfilerConfig(), model=name)
-        return partial(_write, *open_endpoint(endpoint, config), config)
+        return partial(_write, *open_endpoint(endpoint, config), config, words)
     if name == TEMPLATE_WRITER:
-        return _write_by_rule
+        return partial(_write_by_rule, words)
     from bluerec.profiling.models import load_profiler
     from bluerec.profiling.prompt_settings import load_writing_config
     from bluerec.profiling.writers import LocalWriter
 
     config = load_writing_config(None, (), model=name, adapter=adapter).profiler
     profiler = load_profiler(name, adapter=config.adapter, offline=offline, announce=console.say)
-    return partial(_write, LocalWriter(profiler, config), profiler.count_tokens, config)
+    return partial(_write, LocalWriter(profiler, config), profiler.count_tokens, config, words)
+
+
+def _write_by_rule(words: SharedWords | None, asked: Asked) -> Sequence[tuple[str, str]]:
+    histories = _read(asked, words, n_reviews=0)
+    return [(compose_profile(event.item for event in history.events), TEMPLATE_WRITER) for history in histories]
 
 
 def _write(
-    writer: ProfileWriter, count_tokens: Callable[[str], int], config: ProfilerConfig, histories: Sequence[History]
+    writer: ProfileWriter,
+    count_tokens: Callable[[str], int],
+    config: ProfilerConfig,
+    words: SharedWords | None,
+    asked: Asked,
 ) -> Sequence[tuple[str, str]]:
     from bluerec.profiling.histories import write_histories
 
+    histories = _read(asked, words, n_reviews=config.max_events)
     return [(one.text, one.writer) for one in write_histories(writer, histories, config, count_tokens)]
+
+
+def _read(asked: Asked, words: SharedWords | None, *, n_reviews: int) -> list[History]:
+    histories = [
+        History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1) for user, events in asked
+    ]
+    return [words.trim(history, n_reviews=n_reviews) if words else history for history in histories]

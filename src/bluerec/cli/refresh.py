@@ -11,10 +11,11 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import WRITER_HELP, EndpointOption, check_writer, make_writer
+from bluerec.cli.generators import WRITER_HELP, EndpointOption, StoreWordsOption, check_writer, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import DataError, first_line
+from bluerec.profiling.shared_words import STORE_WORD_SUPPORT
 from bluerec.store.refreshing import Refreshed, refresh_store
 from bluerec.store.store import Store
 
@@ -32,6 +33,7 @@ def refresh_command(
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
     endpoint: EndpointOption = None,
+    word_support: StoreWordsOption = STORE_WORD_SUPPORT,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,7 +45,10 @@ def refresh_command(
     table = _read_events(events) if events else None
     check_writer(writer, adapter, offline=offline, endpoint=endpoint)
     with Store.open(folder, offline=offline) as store, console.progress("writing profiles") as progress:
-        write = make_writer(writer, adapter, catalogue=store.catalogue.names, offline=offline, endpoint=endpoint)
+        write = make_writer(
+            writer, adapter, catalogue=store.catalogue.names, word_support=word_support, offline=offline,
+            endpoint=endpoint,
+        )  # fmt: skip
         done = refresh_store(store, write, table, progress=progress)
     if as_json:
         console.print_json({"store": str(folder), **asdict(done)})

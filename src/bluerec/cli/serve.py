@@ -16,10 +16,19 @@ from urllib.parse import quote
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import NO_WRITER, WRITER_HELP, EndpointOption, check_writer, make_writer
+from bluerec.cli.generators import (
+    NO_WRITER,
+    WRITER_HELP,
+    EndpointOption,
+    StoreWordsOption,
+    WriteMany,
+    check_writer,
+    make_writer,
+)
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import ConfigError, MissingExtraError
+from bluerec.profiling.shared_words import STORE_WORD_SUPPORT
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from bluerec.types import Event
@@ -46,6 +55,7 @@ def serve_command(
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
     endpoint: EndpointOption = None,
+    word_support: StoreWordsOption = STORE_WORD_SUPPORT,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,14 +73,19 @@ def serve_command(
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     begin = time.perf_counter()
-    check_writer(writer, adapter, offline=offline, endpoint=endpoint)
+    if writer != NO_WRITER:
+        check_writer(writer, adapter, offline=offline, endpoint=endpoint)
     # One thread a request: threads that wait for each other cost more than they bring where requests come together.
     with (
         threadpool_limits(1, user_api="blas"),
         _listen(host, port) as listener,
         Store.open(folder, offline=offline) as store,
     ):
-        generate = _make_generate(writer, adapter, catalogue=store.catalogue.names, offline=offline, endpoint=endpoint)
+        write = make_writer(
+            writer, adapter, catalogue=store.catalogue.names, word_support=word_support, offline=offline,
+            endpoint=endpoint,
+        )  # fmt: skip
+        generate = None if writer == NO_WRITER else _one_by_one(write)
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)
         hosts = () if host in _EVERYWHERE and not names else (*_LOOPBACK, host, *(names or ()))
@@ -113,15 +128,10 @@ def _listen(host: str, port: int) -> Any:
     return listener
 
 
-def _make_generate(name: str, *arguments: Any, **options: Any) -> Generate | None:
-    """What writes profiles in the background, None if nothing shall; options as of `make_writer`."""
-    if name == NO_WRITER:
-        return None
-    write = make_writer(name, *arguments, **options)
-
+def _one_by_one(write: WriteMany) -> Generate:
     def generate(user_id: str, events: Sequence[Event]) -> tuple[str, str]:
-        text, writer = write([(user_id, events)])[0]
-        return text, writer
+        text, name = write([(user_id, events)])[0]
+        return text, name
 
     return generate
 

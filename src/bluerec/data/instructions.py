@@ -147,7 +147,7 @@ _SPACED = (
 _MARK = re.compile(r"[ .*_-]")
 _HYPHEN = re.compile(r"(?<=[a-z])[-*_.](?=[a-z])")
 # Letters of other alphabets that look like ours, and digits that are read as letters inside a word.
-_LOOKALIKES = str.maketrans(
+LOOKALIKES = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u04bb\u0501\u051b\u03bf\u03b1\u03b5\u03b9\u03c1\u03bd",
     "aeopcyxisjhdqoaeipv",
 )
@@ -214,7 +214,7 @@ def _join_lines(text: str) -> str:
 
 
 def _unmix(word: str) -> str:
-    return word.translate(_LOOKALIKES) if not word.isascii() and re.search("[a-z]", word) else word
+    return word.translate(LOOKALIKES) if not word.isascii() and re.search("[a-z]", word) else word
 
 
 def _undisguise(text: str, spaced: re.Pattern[str]) -> str:

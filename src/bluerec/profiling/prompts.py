@@ -181,8 +181,8 @@ def find_template(name: str) -> Template:
 def find_read_texts(event: Event) -> tuple[str, str]:
     """The title of an event, or the brand where it has none, and the review, as far as a prompt quotes them."""
     interaction = event.interaction
-    review = (interaction.review_title or interaction.review_text or "")[:_MAX_READ_CHARACTERS]
-    return _quote(_find_name(event.item), MAX_TITLE_CHARACTERS), _quote(_read_review(review), MAX_REVIEW_CHARACTERS)
+    review = read_review(interaction.review_title or interaction.review_text or "")
+    return _quote(_find_name(event.item), MAX_TITLE_CHARACTERS), _quote(review, MAX_REVIEW_CHARACTERS)
 
 
 def leave_out_unnamed(events: Sequence[Event]) -> Sequence[Event]:
@@ -234,18 +234,19 @@ def is_withheld(text: str, n_characters: int) -> bool:
 
 def is_review_withheld(text: str) -> bool:
     """The same of a review."""
-    return _is_withheld(text, _quote(_read_review(text[:_MAX_READ_CHARACTERS]), MAX_REVIEW_CHARACTERS), is_instruction)
+    return _is_withheld(text, _quote(read_review(text), MAX_REVIEW_CHARACTERS), is_instruction)
 
 
 def _is_withheld(text: str, quoted: str, withhold: Callable[[str], bool]) -> bool:
     """Whether a text is to be withheld as it came, marks of a chat included, as far as it would be read."""
-    if len(text) <= len(quoted):
+    if text == quoted:
         return withhold(text)
     return withhold(" ".join(text[:_MAX_READ_CHARACTERS].split())[: 2 * len(quoted)]) or withhold(quoted)
 
 
-def _read_review(text: str) -> str:
-    return strip_personal_data(strip_hidden(text)) if text else ""
+def read_review(text: str) -> str:
+    """The beginning of a review without hidden characters and personal data."""
+    return strip_personal_data(strip_hidden(text[:_MAX_READ_CHARACTERS])) if text else ""
 
 
 def _quote(text: str, n_characters: int) -> str:

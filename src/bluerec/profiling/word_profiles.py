@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bluerec.data.instructions import is_instruction
+from bluerec.profiling.prompts import MAX_TITLE_CHARACTERS, is_withheld
 from bluerec.types import Item
 
 N_WORDS = 10
@@ -14,7 +15,7 @@ N_CATEGORIES = 3
 TEMPLATE_WRITER = "template"
 _WORD = re.compile(r"[^\W\d_][\w'&-]{2,}")
 # fmt: off
-_STOP_WORDS = frozenset((
+STOP_WORDS = frozenset((
     "and", "the", "for", "with", "from", "your", "you", "new", "set", "pack", "not", "all", "edition", "inch", "size",
     "black", "white", "count", "ounce", "ounces", "amp", "one", "two", "are", "its", "our", "this", "that",
 ))
@@ -28,15 +29,20 @@ def compose_profile(items: Iterable[Item]) -> str:
     """
     words: Counter[str] = Counter()
     categories: Counter[str] = Counter()
-    read = [item for item in items if not is_instruction(item.title)]
+    read = [item for item in items if not _talks(item.title)]
     for item in reversed(read):  # a Counter keeps the order of first sight, and so the latest first
-        found = [word for word in _WORD.findall(item.title) if word.casefold() not in _STOP_WORDS]
+        found = [word for word in _WORD.findall(item.title) if word.casefold() not in STOP_WORDS]
         words.update({word.casefold(): 1 for word in found})
         names = (*item.categories, *([item.brand] if item.brand else []))
-        categories.update(dict.fromkeys((name for name in names if not is_instruction(name)), 1))
+        categories.update(dict.fromkeys((name for name in names if not _talks(name)), 1))
     parts = []
     if words:
         parts.append(f"Interested in {', '.join(word for word, _ in words.most_common(N_WORDS))}.")
     if categories:
         parts.append(f"Buys {', '.join(name for name, _ in categories.most_common(N_CATEGORIES))}.")
     return " ".join(parts) or "Nothing is known."
+
+
+def _talks(text: str) -> bool:
+    """Whether a text talks to a model, whole or as a prompt would quote it."""
+    return is_instruction(text) or is_withheld(text, MAX_TITLE_CHARACTERS)

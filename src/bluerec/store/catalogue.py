@@ -23,6 +23,7 @@ from bluerec.types import Float32Array, IntArray, Item
 VECTORS_SUFFIX = ".vectors.npy"
 _MAX_CACHED = 20_000
 _MAX_ASKED = 500
+_NAMES_AT_ONCE = 5_000
 _CHECK_BYTES = 1 << 24
 
 
@@ -128,14 +129,23 @@ class Catalogue:
 
     def names(self) -> Iterator[Item]:
         """Titles, brands and categories of all items, for counting words; rows that cannot be read are left out."""
-        asked = "SELECT item_id, title, brand, categories FROM items"
-        with self._database.reading() as reader, reading_anything(reader):
-            for item_id, title, brand, categories in reader.execute(asked):
+        asked = (
+            "SELECT item_row, item_id, title, brand, categories FROM items WHERE item_row > ? ORDER BY item_row LIMIT ?"
+        )
+        last = -1
+        while True:
+            with self._database.reading() as reader, reading_anything(reader):
+                rows = reader.execute(asked, (last, _NAMES_AT_ONCE)).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            for _, item_id, title, brand, packed in rows:
                 try:
-                    named = tuple(map(str, json.loads(categories)))
-                except (ValueError, TypeError):
+                    categories = json.loads(packed)
+                except (ValueError, TypeError, RecursionError):
                     continue
-                yield Item(item_id, str(title), categories=named, brand=brand and str(brand))
+                if isinstance(categories, list):
+                    yield Item(item_id, str(title), categories=tuple(map(str, categories)), brand=brand and str(brand))
 
     def _read(self, rows: list[int]) -> dict[int, Item]:
         with self._database.reading() as reader:
