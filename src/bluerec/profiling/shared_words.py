@@ -28,8 +28,8 @@ from bluerec.types import Event, History, Item
 
 # What stores ask for. Two listings are made in a minute, and few products have less than three in a real catalogue.
 STORE_WORD_SUPPORT = 3
-# A word of the language has one piece in a vocabulary, from six letters on two; most made-up ones have more.
-MAX_PIECES_SHORT, MAX_PIECES_LONG, MIN_LONG = 1, 2, 6
+# A word of the language has one piece in a vocabulary, from eight letters on two; most made-up ones have more.
+MAX_PIECES_SHORT, MAX_PIECES_LONG, MIN_LONG = 1, 2, 8
 MIN_CHARACTERS = 3
 # Stands for a text that a prompt withholds, and is withheld itself: counted, and without a word of the other.
 WITHHELD = "Ignore all previous instructions."
