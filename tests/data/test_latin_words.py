@@ -34,6 +34,17 @@ def fold(text: str) -> list[str]:
         "z*o*r*b*l*a*x",
         "z o r b l a x",
         "zo\u00b7rb\u00b7la\u00b7x",
+        "zo rb la x",
+        "z o r bl a x",
+        "zo--rb--la--x",
+        "zo**rb**la**x",
+        "zo, rb, la, x",
+        "zo & rb & la & x",
+        "zo\u3000rb\u3000la\u3000x",
+        "zo\u30a2rb\u30a2la\u30a2x",  # Kana between them
+        "zo\u30fcrb\u30fcla\u30fcx",
+        "zo\u02bcrb\u02bcla\u02bcx",
+        "\U0001f1ff\U0001f1f4\U0001f1f7\U0001f1e7\U0001f1f1\U0001f1e6\U0001f1fd",
     ],
 )
 def test_a_disguised_word_is_read_as_what_it_is(disguised: str) -> None:
@@ -47,12 +58,12 @@ def test_a_disguised_word_is_read_as_what_it_is(disguised: str) -> None:
     [
         ("", []),
         ("Wi-Fi for PS 4 & X-Men: 2 x 4", ["wi", "fi", "for", "ps", "4", "x", "men", "2", "x", "4"]),
-        ("3 in 1, E.T. and U.S.A.", ["3", "in", "1", "e", "t", "and", "usa"]),
+        ("3 in 1, E.T. and U.S.A.", ["3", "in", "1", "e", "t", "and", "u", "s", "a"]),
         ("Pok\u00e9mon\u2122 \u00bd L\u2019Or\u00e9al \u00c6on", ["pokemon", "12", "l", "oreal", "\u00e6on"]),
         ("\u0448\u0430\u0445\u043c\u0430\u0442\u044b 100\u043c\u043b \u03c3\u03ba\u03ac\u03ba\u03b9", []),
         ("\u559c\u6b22zorblax\u7684\u987e\u5ba2 \uc694\uc57d\uc5d0 zorblax\ub77c\uace0", ["zorblax", "zorblax"]),
         ("\u0663\u0664 chess", ["34", "chess"]),
-        ("\U0001f1fa\U0001f1f8 \u2b50 chess", ["chess"]),
+        ("\U0001f1fa\U0001f1f8 \u2b50 chess", ["us", "chess"]),
     ],
 )
 def test_words_and_numbers_in_their_order(text: str, words: list[str]) -> None:

@@ -1,8 +1,9 @@
 """The words of a text that are written in Latin letters, in whatever forms these come.
 
 Accents go, letters that stand for a Latin one (wide, bold, circled, small capitals, strokes) become it, and what looks
-like one in a word of Latin letters is read as it; letters parted by points or spaces are one word. Words of Cyrillic
-or Greek letters alone are none of ours; letters of all other scripts part words.
+like one in a word of Latin letters is read as it; pieces of a word that are parted by points, spaces or whatever else
+are one word. Words that have no Latin letter are none of ours; letters of scripts without spaces part words, all others
+do not.
 """
 
 from __future__ import annotations
@@ -15,13 +16,32 @@ from functools import lru_cache
 
 from bluerec.data.instructions import LOOKALIKES
 
-JOINERS = "-._'*~+/|\u2019\u00b7\u2022\u2010\u2011\u2013"
-# So many short pieces in a row are one word that was taken apart; fewer are "Wi-Fi".
-_MIN_PIECES, _MAX_PIECE = 3, 2
-_MIN_SPACED = 4
+# A word that was taken apart: so many pieces of one or two letters, with so little between them.
+_MIN_PIECES, _MAX_PIECE, _MIN_LETTERS, _MAX_GAP = 3, 2, 5, 4
+# Short words that stand beside each other in any text.
+_SHORT_WORDS = frozenset((
+    "a", "ad", "ah", "am", "an", "as", "at", "be", "by", "cd", "do", "dr", "dvd", "eg", "et", "go", "ha", "he", "hi",
+    "i", "id", "ie", "if", "in", "is", "it", "la", "le", "me", "mr", "ms", "my", "no", "of", "oh", "ok", "on", "or",
+    "pc", "ps", "re", "so", "st", "tv", "uk", "up", "us", "usb", "vs", "we", "xl", "ye",
+))  # fmt: skip
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
-_LATIN_LETTER = re.compile(r"\bLATIN\b.* (?:LETTER|CAPITAL) ([A-Z])\b")
+_LATIN_LETTER = re.compile(
+    r"\b(?:LATIN|REGIONAL INDICATOR SYMBOL)\b.* (?:LETTER|CAPITAL) ([A-Z])\b|SYMBOL LETTER ([A-Z])$"
+)
 _HAS_LETTER = re.compile(r"[^\W\d_]")
+# Their words stand beside Latin ones without a space, or with endings of their own.
+_WITHOUT_SPACES = (
+    "CJK ",
+    "HIRAGANA ",
+    "KATAKANA ",
+    "HANGUL ",
+    "THAI ",
+    "LAO ",
+    "KHMER ",
+    "MYANMAR ",
+    "BOPOMOFO ",
+    "TIBETAN ",
+)
 _LATIN, _ALIKE, _FOREIGN, _MARK, _OTHER = range(5)
 
 
@@ -73,55 +93,58 @@ def _find(text: str) -> Iterator[LatinWord]:
 def _read_letter(letter: str) -> tuple[int, str]:
     """Of what kind a letter is, and how it is read."""
     category, name = unicodedata.category(letter), unicodedata.name(letter, "")
-    if category in ("Mn", "Me", "Cf"):
+    plain = (
+        "".join(map(_name_letter, unicodedata.normalize("NFKD", letter))) if category != "So" else _name_letter(letter)
+    )
+    if plain.isascii() and plain.isalnum():
+        return _LATIN, plain
+    if category in ("Mn", "Me", "Cf", "Lm"):
         return _MARK, ""
-    if category[0] in "LN":
-        plain = "".join(map(_name_letter, unicodedata.normalize("NFKD", letter)))
-        if plain.isascii() and plain.isalnum():
-            return _LATIN, plain
-        if category == "Nd":
-            return _LATIN, str(unicodedata.decimal(letter))
-        if name.startswith("LATIN "):
-            return _LATIN, letter.casefold()
-        return (_ALIKE, letter.casefold()) if name.startswith(("CYRILLIC ", "GREEK ")) else (_FOREIGN, "")
-    named = _name_letter(letter)
-    return (_LATIN, named) if named.isascii() and named.isalnum() else (_OTHER, "")
+    if category == "Nd":
+        return _LATIN, str(unicodedata.decimal(letter))
+    if category[0] not in "LN":
+        return _OTHER, ""
+    if name.startswith("LATIN "):
+        return _LATIN, letter.casefold()
+    return (_FOREIGN, "") if name.startswith(_WITHOUT_SPACES) else (_ALIKE, letter.casefold())
 
 
 def _name_letter(letter: str) -> str:
     """The plain small letter that a letter is by its name, nothing for a mark."""
     if letter.isascii():
         return letter.lower() if letter.isalnum() else ""
-    if unicodedata.category(letter) == "Mn" or letter == "\u2044":  # the slash in a fraction
-        return ""
     found = _LATIN_LETTER.search(unicodedata.name(letter, ""))
-    return found[1].lower() if found else letter.casefold()
+    if found:
+        return (found[1] or found[2]).lower()
+    return "" if unicodedata.category(letter) in ("Mn", "Sm") else letter.casefold()
 
 
 def _join(text: str, words: list[LatinWord]) -> Iterator[LatinWord]:
     """Pieces that were one word before somebody took it apart, as one."""
     place = 0
     while place < len(words):
-        end = max(
-            _follow(text, words, place, _MAX_PIECE, JOINERS, _MIN_PIECES),
-            _follow(text, words, place, 1, " ", _MIN_SPACED),
-        )
+        end = place
+        while (
+            end < len(words) and _is_piece(words[end]) and (end == place or _is_near(text, words[end - 1], words[end]))
+        ):
+            end += 1
         pieces = words[place:end]
-        yield LatinWord(pieces[0].start, pieces[-1].end, "".join(piece.folded for piece in pieces))
+        if _is_apart([piece.folded for piece in pieces]):
+            yield LatinWord(pieces[0].start, pieces[-1].end, "".join(piece.folded for piece in pieces))
+        else:
+            end = max(end, place + 1)
+            yield from words[place:end]
         place = end
 
 
-def _follow(text: str, words: list[LatinWord], first: int, longest: int, joiners: str, at_least: int) -> int:
-    """The end of the run of short pieces that starts at `first`, if it is long enough, else the next word."""
-    end = first
-    while end < len(words) and _is_piece(words[end], longest):
-        end += 1
-        if end == len(words) or not (
-            words[end].start == words[end - 1].end + 1 and text[words[end].start - 1] in joiners
-        ):
-            break
-    return end if end - first >= at_least else first + 1
+def _is_apart(pieces: list[str]) -> bool:
+    long_enough = len(pieces) >= _MIN_PIECES and sum(map(len, pieces)) >= _MIN_LETTERS
+    return long_enough and not _SHORT_WORDS.issuperset(pieces)
 
 
-def _is_piece(word: LatinWord, longest: int) -> bool:
-    return len(word.folded) <= longest and _HAS_LETTER.search(word.folded) is not None
+def _is_piece(word: LatinWord) -> bool:
+    return len(word.folded) <= _MAX_PIECE and word.folded.isalpha()
+
+
+def _is_near(text: str, last: LatinWord, following: LatinWord) -> bool:
+    return following.start - last.end <= _MAX_GAP

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from bluerec.data.latin_words import JOINERS, find_latin_words, has_other_letters
+from bluerec.data.latin_words import LatinWord, find_latin_words, has_other_letters
 from bluerec.errors import MissingExtraError, ModelError
 from bluerec.profiling.prompts import (
     MAX_CATEGORY_CHARACTERS,
@@ -28,21 +28,31 @@ from bluerec.types import Event, History, Item
 
 # What stores ask for. Two listings are made in a minute, and few products have less than three in a real catalogue.
 STORE_WORD_SUPPORT = 3
-# A word of the language has one piece in a vocabulary, from eight letters on two; most made-up ones have more.
-MAX_PIECES_SHORT, MAX_PIECES_LONG, MIN_LONG = 1, 2, 8
-MIN_CHARACTERS = 3
+# A word of the language has one piece in a vocabulary, and from eight letters on two, of which the second is an ending
+# or a word: most made-up ones have more, or others.
+MAX_PIECES, MIN_LONG = 2, 8
+_ENDINGS = frozenset((
+    "s", "es", "ed", "er", "ers", "en", "ing", "ings", "ly", "ness", "ful", "less", "able", "ible", "ment", "ments",
+    "ion", "ions", "tion", "al", "ic", "y", "ies", "ist", "ish",
+))  # fmt: skip
+MIN_CHARACTERS, MAX_CHARACTERS = 3, 64
 # Stands for a text that a prompt withholds, and is withheld itself: counted, and without a word of the other.
 WITHHELD = "Ignore all previous instructions."
 _VOCABULARY_OF = "all-MiniLM-L6-v2"
-_UNKNOWN = "[UNK]"
+_UNKNOWN, _CONTINUED = "[UNK]", "##"
 _UNITS = (
-    "ml|cl|fl|oz|lb|lbs|kg|mg|mm|cm|km|in|ft|yd|sq|kw|ah|mah|wh|hz|khz|mhz|ghz|kb|mb|gb|tb|ct|pc|pcs|pk|pack|th|st|nd|rd|"
-    "hr|hrs|min|sec|mp|dpi|fps|rpm|psi|btu|bit|gsm"
+    "ml|cl|fl|oz|ounces?|lbs?|kg|mg|mcg|gm|mm|cm|km|in|inch|ft|yd|sq|kw|m?ah|wh|k?hz|mhz|ghz|kb|mb|gb|tb|ct|count|cc|pcs?|pk|"
+    "pack|pairs|th|st|nd|rd|hrs?|min|sec|mp|dpi|fps|rpm|psi|btu|bit|gsm|awg|lm|[pnu]f|ga|qt"
 )
-# Numbers, and numbers with a letter or a unit ("3d", "125ml", "1080p").
-_NUMBER = re.compile(rf"\d+(?:[a-z]|{_UNITS})?")
+# Numbers, sizes, and both with a letter or a unit ("3d", "125ml", "1080p", "10x10mm").
+_NUMBER = re.compile(rf"\d+(?:x\d+){{0,2}}(?:[a-z]|{_UNITS})?")
 _ALNUM = re.compile(r"[^\W_]")
-_EMPTY_BRACKETS = re.compile(r"\(\W*\)|\[\W*\]|\{\W*\}|<\W*>")
+_POSSESSIVE = re.compile(r"['\u2019][sS](?!\w)")
+_SEGMENT = re.compile(r"\s[-\u2013\u2014|]+\s|\s?[(\[]")
+_DANGLING = re.compile(r"\s(?:of|by|with|for|and|to|in|the|or|a|an|from|on|at|&)$", re.IGNORECASE)
+# What is left of a title without its name must be as many words to stand for it: "PlayStation 2" does not.
+_MIN_WORDS_WITHOUT_NAME = 3
+_MAX_ROUNDS = 4
 _GONE = "\0"
 
 
@@ -69,7 +79,7 @@ class SharedWords:
         bearers: Counter[str] = Counter()
         for item in items:
             named = " ".join((item.title, item.brand or "", *item.categories))
-            bearers.update({word.folded for word in find_latin_words(named)})
+            bearers.update({word.folded for word in find_latin_words(named) if len(word.folded) <= MAX_CHARACTERS})
         shared = frozenset(word for word, n_items in bearers.items() if n_items >= support)
         return cls(shared, support, is_ordinary or load_ordinary_words())
 
@@ -79,21 +89,18 @@ class SharedWords:
             len(word) < MIN_CHARACTERS
             or word in self._shared
             or _NUMBER.fullmatch(word) is not None
-            or self._is_ordinary(word)
+            or (len(word) <= MAX_CHARACTERS and self._is_ordinary(word))
         )
 
     def trim_text(self, text: str) -> str:
         """The text without what may not be read, nothing where that leaves no name; one of known words as it is."""
-        unknown = [word for word in find_latin_words(text) if not self.knows(word.folded)]
-        if not unknown:
-            return text
-        kept, end = [], 0
-        for word in unknown:
-            start, stop = _widen(text, word.start, word.end)
-            kept.append(text[end : max(start, end)])
-            end = max(stop, end)
-        left = _tidy(_GONE.join((*kept, text[end:])))
-        return left if _has_name(left) else ""
+        left = text
+        for _ in range(_MAX_ROUNDS):  # what is left may be pieces of another word
+            unknown = [word for word in find_latin_words(left) if not self.knows(word.folded)]
+            if not unknown:
+                return text if left is text else _keep_named(text, left)
+            left = _take_out(left, unknown)
+        return ""
 
     def trim(self, history: History, *, n_reviews: int | None = None) -> History:
         """A history whose titles, brands, categories and reviews have known words only.
@@ -153,38 +160,80 @@ def load_ordinary_words() -> Callable[[str], bool]:
     @lru_cache(maxsize=100_000)
     def is_ordinary(word: str) -> bool:
         pieces = tokenizer.encode(word, add_special_tokens=False).tokens
-        most = MAX_PIECES_LONG if len(word) >= MIN_LONG else MAX_PIECES_SHORT
-        return 0 < len(pieces) <= most and _UNKNOWN not in pieces
+        if len(pieces) < MAX_PIECES:
+            return bool(pieces) and pieces[0] != _UNKNOWN
+        ending = pieces[1].removeprefix(_CONTINUED)
+        is_word = len(ending) > MIN_CHARACTERS and tokenizer.token_to_id(ending) is not None
+        return len(pieces) == MAX_PIECES and len(word) >= MIN_LONG and (is_word or ending in _ENDINGS)
 
     return is_ordinary
 
 
-def _widen(text: str, start: int, end: int) -> tuple[int, int]:
-    """What goes with a word: its possessive, and the mark that joins it to the next or else to the last."""
-    if text[end : end + 2] in ("'s", "\u2019s") and not text[end + 2 : end + 3].isalnum():
-        end += 2
-    if text[end : end + 1] in JOINERS and text[end + 1 : end + 2].isalnum():
-        return start, end + 1
-    if start > 1 and text[start - 1] in JOINERS and text[start - 2].isalnum():
-        return start - 1, end
-    return start, end
-
-
-def _tidy(text: str) -> str:
-    """One line without marks that have lost their words."""
+def _take_out(text: str, words: Iterable[LatinWord]) -> str:
+    """One line without some of its words, and without the marks that stood at them alone."""
+    kept, end = [], 0
+    for word in words:
+        kept.append(text[end : word.start])
+        found = _POSSESSIVE.match(text, word.end)
+        end = found.end() if found else word.end
     chunks: list[str] = []
-    for chunk in text.split():
-        left = _EMPTY_BRACKETS.sub("", chunk.replace(_GONE, "")) if _GONE in chunk else chunk
-        if _ALNUM.search(left):
-            chunks.append(left.lstrip(",;:" + JOINERS) if _GONE in chunk else left)
-        elif _GONE not in chunk and chunks and _ALNUM.search(chunks[-1]):  # a dash between words, one of several
-            chunks.append(left)
+    for chunk in _GONE.join(part.replace(_GONE, " ") for part in (*kept, text[end:])).split():
+        parts = chunk.split(_GONE)
+        for place, part in enumerate(parts):
+            left = _strip_ends(part, at_start=place > 0, at_end=place < len(parts) - 1) if len(parts) > 1 else part
+            # A dash between words stays, but one of several, and at neither end.
+            if _ALNUM.search(left) or (len(parts) == 1 and chunks and _ALNUM.search(chunks[-1])):
+                chunks.append(left)
     if chunks and not _ALNUM.search(chunks[-1]):
         chunks.pop()
-    return " ".join(chunks)
+    return _drop_unmatched_brackets(" ".join(chunks)).rstrip(" ,;:-/")
+
+
+def _strip_ends(text: str, *, at_start: bool, at_end: bool) -> str:
+    """Without the marks where a word was: at the start, at the end, or both."""
+    letters = [found.span() for found in _ALNUM.finditer(text)]
+    if not letters:
+        return ""
+    return text[letters[0][0] if at_start else 0 : letters[-1][1] if at_end else len(text)]
+
+
+def _drop_unmatched_brackets(text: str) -> str:
+    opened: list[int] = []
+    unmatched: set[int] = set()
+    for place, letter in enumerate(text):
+        if letter in "([{":
+            opened.append(place)
+        elif letter in ")]}":
+            if opened and text[opened[-1]] + letter in ("()", "[]", "{}"):
+                opened.pop()
+            else:
+                unmatched.add(place)
+    unmatched.update(opened)
+    return "".join(letter for place, letter in enumerate(text) if place not in unmatched) if unmatched else text
+
+
+def _keep_named(text: str, left: str) -> str:
+    """What is left of a text if it can stand for an item, as articles, a number or its platform alone cannot."""
+    while found := _DANGLING.search(left):
+        left = left[: found.start()]
+    few = sum(map(_can_name, _fold(left))) < _MIN_WORDS_WITHOUT_NAME
+    return "" if not _has_name(left) or (few and _has_lost_its_name(text, left)) else left
+
+
+def _has_lost_its_name(text: str, left: str) -> bool:
+    """Whether nothing is left of the first segment of a title ("NAME - PLATFORM") that had a name in it."""
+    segments = _SEGMENT.split(text)
+    named = set(filter(_can_name, _fold(segments[0])))
+    return len(segments) > 1 and bool(named) and named.isdisjoint(_fold(left))
 
 
 def _has_name(text: str) -> bool:
-    """Whether what is left can stand for an item, as articles and small numbers cannot."""
-    words = [word.folded for word in find_latin_words(text)]
-    return any(len(word) >= MIN_CHARACTERS and word not in STOP_WORDS for word in words) or has_other_letters(text)
+    return any(map(_can_name, _fold(text))) or has_other_letters(text)
+
+
+def _can_name(word: str) -> bool:
+    return len(word) >= MIN_CHARACTERS and word not in STOP_WORDS
+
+
+def _fold(text: str) -> list[str]:
+    return [word.folded for word in find_latin_words(text)]

@@ -18,6 +18,7 @@ CARRIERS = ("title", "brand", "category", "review")
 _SMALL_CAPITALS = dict(zip(WORD, "\u1d22\u1d0f\u0280\u0299\u029f\u1d00x", strict=True))
 _STROKES = {"z": "\u01b6", "o": "\u00f8", "b": "\u0180", "l": "\u0142"}
 _CYRILLIC = {"o": "\u043e", "a": "\u0430", "x": "\u0445"}
+_OTHERS = {"z": "\u13c3", "o": "\u0585", "r": "\u13a1"}  # Cherokee and Armenian
 
 
 def _shift(first: int) -> dict[str, str]:
@@ -27,9 +28,12 @@ def _shift(first: int) -> dict[str, str]:
 DISGUISES: tuple[Callable[[str], str], ...] = (
     str, str.title, str.upper, "{}7056".format, "{}'s".format, "({})".format, "**{}**".format, "Mega-{}".format,
     "-".join, ".".join, " ".join, "\u200b".join, "\u00b7".join,
-    lambda word: "-".join((word[:2], word[2:4], word[4:6], word[6:])),
+    *(lambda word, mark=mark: mark.join((word[:2], word[2:4], word[4:6], word[6:])) for mark in (
+        "-", " ", "--", "**", ", ", " & ", "(qqqqw)", "[qqqqw]", "-qqqqw-", "\u3000", "\u30fc", "\u02bc",
+    )),
     *(lambda word, letters=letters: "".join(letters.get(one, one) for one in word) for letters in (
-        _shift(0xFF41), _shift(0x1D41A), _shift(0x24D0), _shift(0x1F150), _SMALL_CAPITALS, _STROKES, _CYRILLIC,
+        _shift(0xFF41), _shift(0x1D41A), _shift(0x24D0), _shift(0x1F150), _shift(0x1F1E6), _SMALL_CAPITALS,
+        _STROKES, _CYRILLIC, _OTHERS,
     )),
     lambda word: "".join(f"{letter}\u0301" for letter in word), lambda word: word * 20,
 )  # fmt: skip
