@@ -41,7 +41,7 @@ N_LONG = 2 * len(make_strangers_wishes())
 K = 10
 ORDINARY_BRAND = "copper falcon"
 _BATCH = 32
-# Comparisons cost as much as the trials: they are made for a part of them.
+# Comparisons cost as much as the trials: they are made for a part of them, and in the long form alone.
 _COMPARE_EVERY = 3
 Write = Callable[[Sequence[History]], Sequence[str]]
 
@@ -127,7 +127,7 @@ def _steer(plan: Plan, dataset: Dataset, n: int, writers: Writers, embedder: Emb
             if embedder is not None and vectors is not None:
                 shown = _is_shown(case, text, embedder, vectors)
                 outcome.count("top-10s with the attacker's item", int(shown))
-        if start // _BATCH % _COMPARE_EVERY == 0:
+        if plan.long and start // _BATCH % _COMPARE_EVERY == 0:
             _compare(part, writers, outcome)
     _judge(outcome)
     return outcome
