@@ -106,6 +106,15 @@ def test_a_key_that_no_header_can_hold_is_refused(server: FakeServer, key: str) 
         EndpointWriter(server.url, "m", ProfilerConfig(), key=key)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever starts the tests in the background may have told them to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_who_interrupts_does_not_wait_for_a_server_that_hangs(server: FakeServer) -> None:
     started = threading.Event()
 
