@@ -26,14 +26,14 @@ WriteMany = Callable[[Asked], Sequence[tuple[str, str]]]
 WRITER_HELP = (
     "template (frequent words, no model), or a model: embedded name, folder, hub name, or its name at --endpoint."
 )
-StoreWordsOption = Annotated[
+WordSupportOption = Annotated[
     int,
     typer.Option(
         "--word-support",
         metavar="N",
         min=0,
-        help="What writes does not read words that fewer than N items of the store bear, ordinary ones excepted; 0: it "
-        "reads all.",
+        help="What writes does not read words that fewer than N items of the catalogue bear, ordinary ones excepted; "
+        "0: it reads all.",
     ),
 ]
 EndpointOption = Annotated[
@@ -119,7 +119,7 @@ def _load(name: str, adapter: str | None, words: SharedWords | None, offline: bo
 
 
 def _write_by_rule(words: SharedWords | None, asked: Asked) -> Sequence[tuple[str, str]]:
-    histories = _read(asked, words, n_reviews=0)
+    histories = [words.trim(history, n_reviews=0) if words else history for history in _as_histories(asked)]
     return [(compose_profile(event.item for event in history.events), TEMPLATE_WRITER) for history in histories]
 
 
@@ -132,12 +132,11 @@ def _write(
 ) -> Sequence[tuple[str, str]]:
     from bluerec.profiling.histories import write_histories
 
-    histories = _read(asked, words, n_reviews=config.max_events)
-    return [(one.text, one.writer) for one in write_histories(writer, histories, config, count_tokens)]
+    written = write_histories(writer, _as_histories(asked), config, count_tokens, words)
+    return [(one.text, one.writer) for one in written]
 
 
-def _read(asked: Asked, words: SharedWords | None, *, n_reviews: int) -> list[History]:
-    histories = [
+def _as_histories(asked: Asked) -> list[History]:
+    return [
         History(user, tuple(events), max(event.interaction.timestamp for event in events) + 1) for user, events in asked
     ]
-    return [words.trim(history, n_reviews=n_reviews) if words else history for history in histories]

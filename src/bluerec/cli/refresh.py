@@ -11,7 +11,7 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import WRITER_HELP, EndpointOption, StoreWordsOption, check_writer, make_writer
+from bluerec.cli.generators import WRITER_HELP, EndpointOption, WordSupportOption, check_writer, make_writer
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import DataError, first_line
@@ -33,7 +33,7 @@ def refresh_command(
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
     endpoint: EndpointOption = None,
-    word_support: StoreWordsOption = STORE_WORD_SUPPORT,
+    word_support: WordSupportOption = STORE_WORD_SUPPORT,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:

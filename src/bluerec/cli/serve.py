@@ -20,7 +20,7 @@ from bluerec.cli.generators import (
     NO_WRITER,
     WRITER_HELP,
     EndpointOption,
-    StoreWordsOption,
+    WordSupportOption,
     WriteMany,
     check_writer,
     make_writer,
@@ -55,7 +55,7 @@ def serve_command(
         str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
     ] = None,
     endpoint: EndpointOption = None,
-    word_support: StoreWordsOption = STORE_WORD_SUPPORT,
+    word_support: WordSupportOption = STORE_WORD_SUPPORT,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:

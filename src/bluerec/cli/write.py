@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import EndpointOption, open_endpoint
+from bluerec.cli.generators import EndpointOption, WordSupportOption, open_endpoint
 from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
 from bluerec.config import Config, ProfilerConfig, load_config
 from bluerec.data.histories import ExampleTable, split_examples
@@ -20,23 +20,13 @@ from bluerec.errors import ConfigError, DataError
 from bluerec.evaluation.profile_sets import name_choice
 from bluerec.profiling.models import load_profiler
 from bluerec.profiling.prompt_settings import find_adapter_settings, load_trained_on, load_writing_config
-from bluerec.profiling.shared_words import STORE_WORD_SUPPORT, SharedWords
+from bluerec.profiling.shared_words import SharedWords
 from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, describe_settings, write_profiles
 from bluerec.runs import check_writable
 from bluerec.types import ProfileWriter
 
 # What others write may cost money: a kill loses no more than this.
 _PER_PART_ELSEWHERE = 16
-WordSupportOption = Annotated[
-    int,
-    typer.Option(
-        "--word-support",
-        metavar="N",
-        min=0,
-        help="Do not read words that fewer than N items of the catalogue bear, ordinary ones excepted; stores take "
-        f"{STORE_WORD_SUPPORT}, 0 reads all.",
-    ),
-]
 
 
 def write_command(

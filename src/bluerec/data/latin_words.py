@@ -20,15 +20,12 @@ from bluerec.data.instructions import LOOKALIKES
 _MIN_PIECES, _MAX_PIECE, _MIN_LETTERS, _MAX_GAP = 3, 2, 5, 4
 # Short words that stand beside each other in any text.
 _SHORT_WORDS = frozenset((
-    "a", "ad", "ah", "am", "an", "as", "at", "be", "by", "cd", "do", "dr", "dvd", "eg", "et", "go", "ha", "he", "hi",
+    "a", "ad", "ah", "am", "an", "as", "at", "be", "by", "cd", "do", "dr", "eg", "et", "go", "ha", "he", "hi",
     "i", "id", "ie", "if", "in", "is", "it", "la", "le", "me", "mr", "ms", "my", "no", "of", "oh", "ok", "on", "or",
-    "pc", "ps", "re", "so", "st", "tv", "uk", "up", "us", "usb", "vs", "we", "xl", "ye",
+    "pc", "ps", "re", "so", "st", "tv", "uk", "up", "us", "vs", "we", "xl", "ye",
 ))  # fmt: skip
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
-_LATIN_LETTER = re.compile(
-    r"\b(?:LATIN|REGIONAL INDICATOR SYMBOL)\b.* (?:LETTER|CAPITAL) ([A-Z])\b|SYMBOL LETTER ([A-Z])$"
-)
-_HAS_LETTER = re.compile(r"[^\W\d_]")
+_LATIN_LETTER = re.compile(r"\b(?:LATIN|REGIONAL INDICATOR SYMBOL)\b.* (?:LETTER|CAPITAL) ([A-Z])\b")
 # Their words stand beside Latin ones without a space, or with endings of their own.
 _WITHOUT_SPACES = (
     "CJK ",
@@ -60,7 +57,7 @@ def find_latin_words(text: str) -> list[LatinWord]:
         found = [LatinWord(*match.span(), match.group()) for match in _ASCII_WORD.finditer(text.lower())]
     else:
         found = list(_find(text))
-    return list(_join(text, found))
+    return list(_join(found))
 
 
 def has_other_letters(text: str) -> bool:
@@ -115,18 +112,16 @@ def _name_letter(letter: str) -> str:
         return letter.lower() if letter.isalnum() else ""
     found = _LATIN_LETTER.search(unicodedata.name(letter, ""))
     if found:
-        return (found[1] or found[2]).lower()
+        return found[1].lower()
     return "" if unicodedata.category(letter) in ("Mn", "Sm") else letter.casefold()
 
 
-def _join(text: str, words: list[LatinWord]) -> Iterator[LatinWord]:
+def _join(words: list[LatinWord]) -> Iterator[LatinWord]:
     """Pieces that were one word before somebody took it apart, as one."""
     place = 0
     while place < len(words):
         end = place
-        while (
-            end < len(words) and _is_piece(words[end]) and (end == place or _is_near(text, words[end - 1], words[end]))
-        ):
+        while end < len(words) and _is_piece(words[end]) and (end == place or _is_near(words[end - 1], words[end])):
             end += 1
         pieces = words[place:end]
         if _is_apart([piece.folded for piece in pieces]):
@@ -146,5 +141,5 @@ def _is_piece(word: LatinWord) -> bool:
     return len(word.folded) <= _MAX_PIECE and word.folded.isalpha()
 
 
-def _is_near(text: str, last: LatinWord, following: LatinWord) -> bool:
+def _is_near(last: LatinWord, following: LatinWord) -> bool:
     return following.start - last.end <= _MAX_GAP

@@ -17,6 +17,7 @@ from bluerec.config import ProfilerConfig
 from bluerec.data.instructions import count_points, is_instruction, is_obedient, is_suspect
 from bluerec.errors import DataError
 from bluerec.profiling.prompts import find_read_texts, leave_out_unnamed, render_prompt
+from bluerec.profiling.shared_words import SharedWords
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
 from bluerec.types import History, ProfileWriter, Prompt
 
@@ -42,9 +43,18 @@ class WrittenText:
 
 
 def write_histories(
-    writer: ProfileWriter, histories: Sequence[History], config: ProfilerConfig, count_tokens: Callable[[str], int]
+    writer: ProfileWriter,
+    histories: Sequence[History],
+    config: ProfilerConfig,
+    count_tokens: Callable[[str], int],
+    words: SharedWords | None = None,
 ) -> list[WrittenText]:
-    """A profile for each history, in their order. Raises `DataError` where the writer returns too few or too many."""
+    """A profile for each history, in their order; of what `words` does not know nothing is read.
+
+    Raises `DataError` where the writer returns too few or too many.
+    """
+    if words:
+        histories = [words.trim(history, n_reviews=config.max_events) for history in histories]
     prompts = [render_prompt(history, config, count_tokens) for history in histories]
     texts, names = _write(writer, prompts), [writer.name] * len(prompts)
     steering = [

@@ -104,10 +104,7 @@ class Profiler:
     def write_many(self, histories: Sequence[Any]) -> list[WrittenProfile]:
         """The profiles of several histories, written together."""
         read = [read_history(history) for history in histories]
-        trimmed = [
-            self._words.trim(history, n_reviews=self._config.max_events) if self._words else history for history in read
-        ]
-        written = write_histories(self._writer, trimmed, self._config, self._count_tokens)
+        written = write_histories(self._writer, read, self._config, self._count_tokens, self._words)
         return [
             WrittenProfile(one.text, one.writer, self._find_evidence(one.text, history), one.n_withheld)
             for one, history in zip(written, read, strict=True)

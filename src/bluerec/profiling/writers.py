@@ -211,8 +211,7 @@ def _write_rows(
     """The profiles of some rows, and the number of their prompts that the token budget cut."""
     chosen = table.take(pl.Series(rows, dtype=pl.Int64).to_numpy())
     examples = list(chosen.examples(last=config.max_events))
-    histories = [words.trim(example.history) if words else example.history for example in examples]
-    written = write_histories(writer, histories, config, count_tokens)
+    written = write_histories(writer, [example.history for example in examples], config, count_tokens, words)
     n_events = (chosen.history_stop - chosen.history_start).tolist()
     profiles = pl.DataFrame(
         [

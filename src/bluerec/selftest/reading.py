@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Sequence
+from itertools import islice, product
 
 from bluerec.config import ProfilerConfig
 from bluerec.profiling.prompts import render_prompt
@@ -42,9 +42,9 @@ DISGUISES: tuple[Callable[[str], str], ...] = (
 def judge_reading(plan: Plan, words: SharedWords, wishes: Sequence[tuple[str, str]], outcome: Outcome) -> None:
     """Put the word into titles, brands, categories and reviews, and look for it in prompts and composed profiles."""
     every = plan.choose(97, 3)
-    for number, (wish, canary, carrier, disguise) in enumerate(_attack(wishes)):
-        if plan.is_over or number % every:
-            continue
+    for (wish, canary), carrier, disguise in islice(product(wishes, CARRIERS, DISGUISES), 0, None, every):
+        if plan.is_over:
+            break
         disguised = disguise(WORD)
         history = words.trim(_make_history(carrier, wish.replace(canary, disguised)))
         prompt = render_prompt(history, ProfilerConfig(), lambda text: len(text.split()))
@@ -56,11 +56,6 @@ def judge_reading(plan: Plan, words: SharedWords, wishes: Sequence[tuple[str, st
                 outcome.faults.append(f"{disguised!r} of the {carrier} {wish!r} is read")
 
 
-def _attack(wishes: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str, Callable[[str], str]]]:
-    for (wish, canary), carrier, disguise in product(wishes, CARRIERS, DISGUISES):
-        yield wish, canary, carrier, disguise
-
-
 def _make_history(carrier: str, text: str) -> History:
     item = Item(
         "attacked",
@@ -69,11 +64,8 @@ def _make_history(carrier: str, text: str) -> History:
         categories=(text,) if carrier == "category" else (),
     )
     review = text if carrier == "review" else None
-    return History("u", (Event(Interaction("u", "attacked", 1, None, review), item), _plain_event()), 9)
-
-
-def _plain_event() -> Event:
-    return Event(Interaction("u", "plain", 2), Item("plain", "Chess Board"))
+    plain = Event(Interaction("u", "plain", 2), Item("plain", "Chess Board"))
+    return History("u", (Event(Interaction("u", "attacked", 1, None, review), item), plain), 9)
 
 
 def _squeeze(text: str) -> str:

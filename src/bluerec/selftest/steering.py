@@ -206,9 +206,7 @@ def _run(plan: Plan) -> Outcome:
     embedder = load_embedder(EmbedderConfig(), cache=False, offline=True)
 
     def write(histories: Sequence[History]) -> list[str]:
-        return [
-            one.text for one in write_histories(writer, list(map(words.trim, histories)), config, profiler.count_tokens)
-        ]
+        return [one.text for one in write_histories(writer, histories, config, profiler.count_tokens, words)]
 
     def write_unguarded(histories: Sequence[History]) -> list[str]:
         return writer.write(
