@@ -248,6 +248,7 @@ async def measure(
         "free_text": lambda: ask_at_rate(make, free_text, 30, seconds),
         "free_text_most": lambda: ask_without_pause(make, free_text, 4, seconds / 4),
         "overload": lambda: overload(make, free_text, 300, seconds / 2),
+        "stored_profile_overload": lambda: overload(make, stored, 10 * rate, seconds / 2),
         "edit_to_list": lambda: measure_edits(make(), draw, n_users),
     }
     before = resident_mb(process)

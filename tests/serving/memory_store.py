@@ -172,6 +172,9 @@ class MemoryRecommender:
         best = [sentences[int(scores[row].argmax())] for row, _ in kept]
         return [Row(item, n, s, tuple(evidence[s])) for n, ((_, item), s) in enumerate(zip(kept, best, strict=True), 1)]
 
+    def recommend_at_once(self, user_id: str, k: int = 10, *, unseen: bool = True) -> None:
+        """Nothing is kept near a sentence here."""
+
     def sentences(self, text: str) -> list[str]:
         return split_sentences(text)
 

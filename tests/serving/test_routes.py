@@ -1,14 +1,21 @@
 """What the endpoints do about users of whom only a part is kept, and about what the store refuses."""
 
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from httpx import ASGITransport, AsyncClient
 from store.stores import EMBEDDER, make_store
 
 from bluerec.errors import StoreError
+from bluerec.serving import routes
 from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope
+from bluerec.serving.limits import Limits
 from bluerec.serving.routes import find_parameters, router
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
@@ -85,6 +92,50 @@ def test_a_deletion_that_failed_is_completed_by_the_next_one(tmp_path: Path, mon
             monkeypatch.setattr(store._database, "empty_journal", lambda: False)
             answer = client.delete("/users/u0001/profile", headers=admin)
             assert (answer.status_code, answer.json()["journal_emptied"]) == (200, False), "bytes may be left"
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[tuple[Recommender, TestClient, dict[str, str]]]:
+    """The service over a store on disk."""
+    with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
+        recommender, keys = Recommender(store), KeyRing()
+        with TestClient(build_app(store, recommender, keys, hosts=())) as client:
+            yield recommender, client, headers_of(keys, Scope.ADMIN)
+
+
+def test_a_list_of_a_stored_profile_waits_for_no_thread(
+    stored: tuple[Recommender, TestClient, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender, client, admin = stored
+    handed_over: list[object] = []
+
+    async def hand_over(work: Callable[..., object], *given: object) -> object:
+        handed_over.append(work)
+        return work(*given)
+
+    monkeypatch.setattr(routes, "run_in_threadpool", hand_over)
+    answer = client.get("/users/u0001/recommendations?k=5", headers=admin).json()
+    assert not handed_over
+    expected = recommender.recommend_with_reasons("u0001", k=5)
+    assert (answer["version"], [row["item"]["item_id"] for row in answer["recommendations"]]) == (
+        1, [row.item.item_id for row in expected],
+    )  # fmt: skip
+    assert client.get("/users/nobody/recommendations", headers=admin).status_code == 404
+    filtered = client.get("/users/u0001/recommendations?k=5&max_price=20", headers=admin).json()
+    assert len(handed_over) == 2, "a filter may take long"
+    assert {row["item"]["price"] <= 20 for row in filtered["recommendations"]} == {True}
+
+
+def test_too_many_lists_at_once_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    async def ask_many(app: FastAPI, headers: dict[str, str]) -> Counter[int]:
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost", headers=headers) as client:
+            asked = [client.get(f"/users/u000{number % 3}/recommendations") for number in range(60)]
+            return Counter(answer.status_code for answer in await asyncio.gather(*asked))
+
+    with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
+        keys = KeyRing()
+        app = build_app(store, Recommender(store), keys, hosts=(), limits=Limits(max_in_flight=8))
+        assert asyncio.run(ask_many(app, headers_of(keys, Scope.READER))) == {200: 8, 503: 52}
 
 
 def fail_to_compact() -> bool:

@@ -87,6 +87,27 @@ def test_recommend_gives_a_table(recommender: Recommender) -> None:
     assert (from_text.height, from_text["user_id"].null_count()) == (3, 3)
 
 
+def test_a_list_at_once_is_the_same_list(recommender: Recommender) -> None:
+    for user in ("u0000", "u0001", "u0002"):
+        for unseen in (True, False):
+            assert recommender.recommend_at_once(user, 7, unseen=unseen) == (
+                1, recommender.recommend_with_reasons(user, k=7, unseen=unseen),
+            )  # fmt: skip
+    version = recommender.store.save_edit("u0000", "Racing games.").version
+    assert recommender.recommend_at_once("u0000") == (version, recommender.recommend_with_reasons("u0000"))
+
+
+def test_what_would_take_longer_gives_no_list_at_once(tmp_path: Path) -> None:
+    with Store.open(make_store(tmp_path / "store", n_items=400), embedder=EMBEDDER) as store:
+        recommender = Recommender(store)
+        assert recommender.recommend_at_once("nobody") is None
+        assert recommender.recommend_at_once("u0000", 10) is not None
+        assert recommender.recommend_at_once("u0000", 300) is None, "256 items are kept near a sentence"
+        assert len(recommender.recommend_with_reasons("u0000", k=300)) == 300
+        store.save_edit("u0000", "Nothing like chess.")
+        assert recommender.recommend_at_once("u0000") is None
+
+
 def test_wrong_questions_are_refused(recommender: Recommender) -> None:
     for question in ({}, {"user_id": "u0000", "text": "x"}, {"user_id": "nobody"}):
         with pytest.raises(DataError):

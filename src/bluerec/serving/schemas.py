@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -204,7 +205,7 @@ def show_profile(user_id: str, version: ProfileVersion, n_withheld: int | None =
     )
 
 
-def show_list(version: int | None, found: list[Reasoned]) -> RecommendationsOut:
+def show_list(version: int | None, found: Sequence[Reasoned]) -> RecommendationsOut:
     """A list as the API tells it."""
     rows = [
         RecommendationOut(

@@ -11,7 +11,7 @@ import polars as pl
 
 from bluerec.data.wishes import read_contents, read_signs, read_wish
 from bluerec.errors import DataError
-from bluerec.store.records import UserView
+from bluerec.store.records import StoredVersion, UserView
 from bluerec.store.search import NOTHING, BoolArray, Found, search_near
 from bluerec.store.sentences import MAX_SENTENCES, clean_text, join_sentences, quote_title, split_sentences
 from bluerec.store.store import Store
@@ -20,6 +20,7 @@ from bluerec.types import Embedder, Float32Array, IntArray, Item, TextKind
 N_EVIDENCE = 2
 # Below this cosine an item of the history is no reason for a sentence.
 MIN_EVIDENCE_COSINE = 0.3
+_NO_ROWS = np.zeros(0, dtype=np.int64)
 LIST_SCHEMA = pl.Schema({"user_id": pl.String, "item_id": pl.String, "rank": pl.Int64, "score": pl.Float32})
 
 
@@ -95,7 +96,24 @@ class Recommender:
         """
         allowed = self._catalogue.allow(domain=domain, category=category, max_price=max_price)
         view = self.store.view(user_id) if user_id is not None else None
-        made = self._search(view, text, k, allowed, unseen)
+        return self._reason(self._search(view, text, k, allowed, unseen), view)
+
+    def recommend_at_once(
+        self, user_id: str, k: int = 10, *, unseen: bool = True
+    ) -> tuple[int, list[Recommendation]] | None:
+        """The list of a user's profile, and its version, where the items kept near its sentences suffice.
+
+        That takes a millisecond, whatever the catalogue's size, and no model. None where it would take longer, or
+        without a profile: see `recommend_with_reasons`.
+        """
+        view = self.store.view(user_id)
+        if view.profile is None:
+            return None
+        made = self._search_near(view, view.profile, k, None, view.item_rows if unseen else _NO_ROWS)
+        return None if made is None else (view.profile.version, self._reason(made, view))
+
+    def _reason(self, made: _List, view: UserView | None) -> list[Recommendation]:
+        """The items of a list with what brought them."""
         items = self._catalogue.items_at(made.found.rows)
         used = sorted(set(made.found.sentences.tolist()))
         behind = self._find_evidence(view.item_rows if view else None, made.vectors[used])
@@ -174,7 +192,7 @@ class Recommender:
     def _search(
         self, view: UserView | None, text: str | None, k: int, allowed: BoolArray | None, unseen: bool
     ) -> _List:
-        seen = view.item_rows if view is not None and unseen else np.zeros(0, dtype=np.int64)
+        seen = view.item_rows if view is not None and unseen else _NO_ROWS
         if text is None:
             return self._search_stored(view, k, allowed, seen)
         sentences = self.sentences(text)
@@ -187,16 +205,23 @@ class Recommender:
     def _search_stored(self, view: UserView | None, k: int, allowed: BoolArray | None, seen: IntArray) -> _List:
         if view is None or view.profile is None:
             return _List(NOTHING, [], self._catalogue.vectors[:0])
-        sentences, stored = view.profile.sentences, view.vectors
-        signs = read_signs(sentences)
-        masked = seen
+        made = self._search_near(view, view.profile, k, allowed, seen)
+        if made is not None:
+            return made
+        sentences, vectors = view.profile.sentences, view.vectors.vectors
+        found = self._catalogue.search.find_best(vectors, read_signs(sentences), k, self._mask(allowed, seen))
+        return _List(found, sentences, vectors)
+
+    def _search_near(
+        self, view: UserView, profile: StoredVersion, k: int, allowed: BoolArray | None, seen: IntArray
+    ) -> _List | None:
+        """From the items that are kept near the sentences; None where these do not suffice."""
+        stored, masked = view.vectors, seen
         if allowed is not None:
             near = np.unique(stored.near_rows)
             masked = np.concatenate([seen, near[~allowed[near]]])
-        found = search_near(self._catalogue.vectors, stored, signs, k, masked)
-        if found is None:
-            found = self._catalogue.search.find_best(stored.vectors, signs, k, self._mask(allowed, seen))
-        return _List(found, sentences, stored.vectors)
+        found = search_near(self._catalogue.vectors, stored, read_signs(profile.sentences), k, masked)
+        return None if found is None else _List(found, profile.sentences, stored.vectors)
 
     def _mask(self, allowed: BoolArray | None, seen: IntArray) -> BoolArray | None:
         if allowed is None and not len(seen):
