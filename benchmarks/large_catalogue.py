@@ -7,7 +7,7 @@ and domain (the name of the folder) of the item that it comes from, and a price 
 of profiles of users of the first folder, by word counts or from a table. Half of the users are in the store, and the
 index is measured with them when it is made; what is printed is measured with the others.
 
-    OMP_NUM_THREADS=1 python benchmarks/large_catalogue.py data/games data/beauty --store /tmp/large
+    OMP_NUM_THREADS=1 python benchmarks/large_catalogue.py data/games data/beauty --store large
 """
 
 from __future__ import annotations

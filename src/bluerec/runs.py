@@ -143,7 +143,7 @@ def describe_environment() -> dict[str, Any]:
         "started": _now(),
         "command": sys.argv,
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
         "commit": _commit(),
         "versions": versions,

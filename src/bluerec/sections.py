@@ -189,7 +189,7 @@ class OwnRewardConfig:
 
 @dataclass(frozen=True, slots=True)
 class GuardConfig:
-    """Penalties that keep profiles honest: each is minus a share between 0 and 1, and logged with weight 0, too.
+    """Penalties that keep profiles honest: each is minus a share between 0 and 1; a training logs all of them.
 
     With the default `train.aggregation` it is z-scored among the candidates of a user before it is weighted: what
     counts is who breaks the rule more than the others, not how much. Of one offender in a group a share of .01 weighs

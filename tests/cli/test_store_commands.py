@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from fake_endpoint import serve
 from typer.testing import CliRunner
 
 from bluerec.cli import app
@@ -25,6 +26,7 @@ from bluerec.data.tables import load_dataset
 from bluerec.data.toy import build_oracle_profiles, build_world, save_world
 from bluerec.errors import BluerecError, DataError, ModelError
 from bluerec.profiling.embedders import HashingEmbedder
+from bluerec.profiling.prompts import find_template
 from bluerec.store.building import build_store
 from bluerec.store.store import Store
 
@@ -158,6 +160,26 @@ def test_a_refresh_names_whom_it_could_not_write_for(
     assert f"user '{users[0]}': status 400" in " ".join(result.stderr.split())
     result = runner.invoke(app, ["refresh", str(store)], catch_exceptions=False)
     assert (result.exit_code, "0 profiles written" in result.stdout) == (1, True)
+
+
+def test_a_writer_of_a_store_is_asked_as_its_settings_say(world: Path, tmp_path: Path) -> None:
+    store, asked = tmp_path / "store", {}
+    run("index", world, "--out", store, "--embedder", "hashing", "--max-users", 1)
+    with serve() as server:
+        writer = ("--writer", "far/model", "--endpoint", server.url)
+        for name, settings in (
+            ("plain", ()),
+            ("open", ("--set", "profiler.template=open", "--set", "profiler.max_new_tokens=99")),
+        ):
+            new = tmp_path / f"{name}.csv"
+            events = pl.DataFrame({"user_id": [name], "item_id": ["i0001"], "timestamp": [2**33]})
+            events.write_csv(new)
+            assert run("refresh", store, new, *writer, *settings)["failed"] == {}
+            asked[name] = server.seen[-1][2]
+    assert [asked[name]["max_tokens"] for name in ("plain", "open")] == [48, 99]
+    for name, template in (("plain", "interests"), ("open", "open")):
+        assert find_template(template).system == asked[name]["messages"][0]["content"]
+        assert find_template(template).after in asked[name]["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize(("n_bearers", "support"), [(2, ()), (3, ()), (2, ("--word-support", 0))])
@@ -343,6 +365,10 @@ def test_a_running_service_notices_keys_that_are_made_and_revoked(
         (["--writer", "./nope"], "not a model folder"),
         (["--adapter", "nowhere"], "no LoRA adapter there"),
         (["--writer", "m", "--endpoint", "ftp://x"], "--endpoint"),
+        (["--writer", "m", "--endpoint", "http://127.0.0.1:9/v1", "--adapter", "x"], "takes no --adapter"),
+        (["--writer", "template", "--set", "profiler.template=open"], "--set has no effect with --writer template"),
+        (["--set", "embedder.model=hashing"], "only settings of the profiler count here"),
+        (["--set", "profiler.tempalte=open"], "did you mean template"),
     ],
 )
 def test_a_writer_that_is_not_there_is_named_before_anything_is_served(

@@ -122,10 +122,11 @@ def test_profiles_of_an_endpoint(bluerec, world: Path, tmp_path: Path) -> None:
     assert set(table["text"]) == {"cheerful things."}
     assert table["n_tokens"].null_count() == 5  # nobody counted them
     other = (*write[:-1], tmp_path / "other.parquet")
-    for more in ((), ("--profiler", "some-model", "--adapter", tmp_path)):
+    wrong = {"needs --profiler NAME": (), "takes no --adapter": ("--profiler", "some-model", "--adapter", tmp_path)}
+    for message, more in wrong.items():
         code, _, errors = bluerec(*other, "--endpoint", "http://127.0.0.1:9/v1", *more)
         assert code == 2
-        assert "--endpoint needs --profiler NAME" in one_line(errors)
+        assert f"--endpoint {message}" in one_line(errors)
 
 
 def test_a_table_of_any_kind_is_evaluated_as_the_command_says(bluerec, world: Path, profiler, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -49,6 +50,15 @@ from bluerec.evaluation.bench_systems import name_systems
 def test_faults_are_named(change: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         bench_from_dict(TINY | change)
+
+
+def test_the_benchmark_of_ones_own_that_the_page_shows_is_one(project: Path) -> None:
+    page = (project / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    (shown,) = (block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[[profiles]]" in block)
+    made = bench_from_dict(tomllib.loads(shown))
+    assert [entry.name for entry in made.profiles] == ["untrained", "mine"]
+    systems = name_systems(made.systems, made.profile_systems, [entry.name for entry in made.profiles])
+    assert {name for pair in made.differences for name in pair} <= set(systems)
 
 
 @pytest.mark.parametrize("content", ["title = ", b"\xff".decode("latin-1")])

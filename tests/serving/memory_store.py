@@ -172,6 +172,10 @@ class MemoryRecommender:
         best = [sentences[int(scores[row].argmax())] for row, _ in kept]
         return [Row(item, n, s, tuple(evidence[s])) for n, ((_, item), s) in enumerate(zip(kept, best, strict=True), 1)]
 
+    def recommend_from_profile(self, user_id: str, k: int = 10, **filters: Any) -> tuple[int, list[Row]] | None:
+        profile = self.store.profile(user_id)
+        return None if profile is None else (profile.version, self.recommend_with_reasons(user_id, k=k, **filters))
+
     def recommend_at_once(self, user_id: str, k: int = 10, *, unseen: bool = True) -> None:
         """Nothing is kept near a sentence here."""
 

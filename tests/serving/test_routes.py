@@ -17,9 +17,12 @@ from bluerec.serving.api import build_app
 from bluerec.serving.keys import KeyRing, Scope
 from bluerec.serving.limits import Limits
 from bluerec.serving.routes import find_parameters, router
+from bluerec.store.queries import MAX_SMALL_EVENTS, MAX_SMALL_SENTENCES
 from bluerec.store.recommender import Recommender
 from bluerec.store.store import Store
 from serving.conftest import Served, headers_of
+
+Stored = tuple[Recommender, TestClient, dict[str, str]]
 
 
 def test_who_has_a_history_and_no_profile_takes_it_along(served: Served) -> None:
@@ -95,7 +98,7 @@ def test_a_deletion_that_failed_is_completed_by_the_next_one(tmp_path: Path, mon
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Iterator[tuple[Recommender, TestClient, dict[str, str]]]:
+def stored(tmp_path: Path) -> Iterator[Stored]:
     """The service over a store on disk."""
     with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
         recommender, keys = Recommender(store), KeyRing()
@@ -103,17 +106,9 @@ def stored(tmp_path: Path) -> Iterator[tuple[Recommender, TestClient, dict[str, 
             yield recommender, client, headers_of(keys, Scope.ADMIN)
 
 
-def test_a_list_of_a_stored_profile_waits_for_no_thread(
-    stored: tuple[Recommender, TestClient, dict[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_of_a_stored_profile_waits_for_no_thread(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     recommender, client, admin = stored
-    handed_over: list[object] = []
-
-    async def hand_over(work: Callable[..., object], *given: object) -> object:
-        handed_over.append(work)
-        return work(*given)
-
-    monkeypatch.setattr(routes, "run_in_threadpool", hand_over)
+    handed_over = count_hand_overs(monkeypatch)
     answer = client.get("/users/u0001/recommendations?k=5", headers=admin).json()
     assert not handed_over
     expected = recommender.recommend_with_reasons("u0001", k=5)
@@ -123,19 +118,77 @@ def test_a_list_of_a_stored_profile_waits_for_no_thread(
     assert client.get("/users/nobody/recommendations", headers=admin).status_code == 404
     filtered = client.get("/users/u0001/recommendations?k=5&max_price=20", headers=admin).json()
     assert len(handed_over) == 2, "a filter may take long"
+    assert filtered["version"] == 1
     assert {row["item"]["price"] <= 20 for row in filtered["recommendations"]} == {True}
 
 
-def test_too_many_lists_at_once_are_refused_before_they_are_made(tmp_path: Path) -> None:
+def test_a_long_history_and_a_long_profile_are_for_a_thread(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender, client, admin = stored
+    handed_over = count_hand_overs(monkeypatch)
+    events = [{"item_id": "i0001", "timestamp": second} for second in range(MAX_SMALL_EVENTS)]
+    recommender.store.save_edit("busy", "Racing games.")
+    for add, n_handed_over in ((events, 0), ([{"item_id": "i0002", "timestamp": 10**9}], 1)):
+        recommender.store.add_interactions("busy", add)
+        assert client.get("/users/busy/recommendations", headers=admin).json()["recommendations"]
+        assert len(handed_over) == n_handed_over
+    for n_sentences, n_handed_over in ((MAX_SMALL_SENTENCES, 1), (MAX_SMALL_SENTENCES + 1, 2)):
+        sentences = [f"Racing games of kind {number}." for number in range(n_sentences)]
+        assert len(recommender.store.save_edit("talker", " ".join(sentences)).sentences) == n_sentences
+        assert client.get("/users/talker/recommendations", headers=admin).json()["recommendations"]
+        assert len(handed_over) == n_handed_over
+
+
+def test_failures_where_the_loop_runs_are_named_as_elsewhere(stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
+    recommender, client, admin = stored
+    with recommender.store.writing() as writer:
+        writer.execute("UPDATE sentence_vectors SET checksum = 1 WHERE user_row = 1")
+    answer = client.get("/users/u0000/recommendations", headers=admin)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store")
+    assert "store refused" in caplog.text
+    assert client.get("/users/u0001/recommendations", headers=admin).status_code == 200
+
+
+def test_between_two_lists_of_a_turn_others_are_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, seen = [0], []
+
     async def ask_many(app: FastAPI, headers: dict[str, str]) -> Counter[int]:
+        async def count_turns() -> None:
+            while True:
+                turns[0] += 1
+                await asyncio.sleep(0)
+
         async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost", headers=headers) as client:
             asked = [client.get(f"/users/u000{number % 3}/recommendations") for number in range(60)]
-            return Counter(answer.status_code for answer in await asyncio.gather(*asked))
+            counting = asyncio.create_task(count_turns())
+            answers = await asyncio.gather(*asked)
+            counting.cancel()
+            return Counter(answer.status_code for answer in answers)
 
     with Store.open(make_store(tmp_path / "store"), embedder=EMBEDDER) as store:
-        keys = KeyRing()
-        app = build_app(store, Recommender(store), keys, hosts=(), limits=Limits(max_in_flight=8))
+        recommender, keys = Recommender(store), KeyRing()
+        make = recommender.recommend_at_once
+
+        def note(user_id: str, k: int, *, unseen: bool) -> object:
+            seen.append(turns[0])
+            return make(user_id, k, unseen=unseen)
+
+        monkeypatch.setattr(recommender, "recommend_at_once", note)
+        app = build_app(store, recommender, keys, hosts=(), limits=Limits(max_in_flight=8))
         assert asyncio.run(ask_many(app, headers_of(keys, Scope.READER))) == {200: 8, 503: 52}
+    assert len(seen) == 8, "what is refused costs no list"
+    assert len(set(seen)) == 8
+
+
+def count_hand_overs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the endpoints give to a thread, from now on."""
+    given: list[object] = []
+
+    async def hand_over(work: Callable[[], object]) -> object:
+        given.append(work)
+        return work()
+
+    monkeypatch.setattr(routes, "run_in_threadpool", hand_over)
+    return given
 
 
 def fail_to_compact() -> bool:

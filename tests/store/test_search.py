@@ -87,25 +87,37 @@ def test_recommend_gives_a_table(recommender: Recommender) -> None:
     assert (from_text.height, from_text["user_id"].null_count()) == (3, 3)
 
 
-def test_a_list_at_once_is_the_same_list(recommender: Recommender) -> None:
-    for user in ("u0000", "u0001", "u0002"):
-        for unseen in (True, False):
-            assert recommender.recommend_at_once(user, 7, unseen=unseen) == (
-                1, recommender.recommend_with_reasons(user, k=7, unseen=unseen),
-            )  # fmt: skip
-    version = recommender.store.save_edit("u0000", "Racing games.").version
-    assert recommender.recommend_at_once("u0000") == (version, recommender.recommend_with_reasons("u0000"))
-
-
-def test_what_would_take_longer_gives_no_list_at_once(tmp_path: Path) -> None:
+@pytest.fixture
+def bounded(tmp_path: Path):
+    """More items than are kept near a sentence."""
     with Store.open(make_store(tmp_path / "store", n_items=400), embedder=EMBEDDER) as store:
-        recommender = Recommender(store)
-        assert recommender.recommend_at_once("nobody") is None
-        assert recommender.recommend_at_once("u0000", 10) is not None
-        assert recommender.recommend_at_once("u0000", 300) is None, "256 items are kept near a sentence"
-        assert len(recommender.recommend_with_reasons("u0000", k=300)) == 300
-        store.save_edit("u0000", "Nothing like chess.")
-        assert recommender.recommend_at_once("u0000") is None
+        yield Recommender(store)
+
+
+def test_a_list_at_once_is_that_of_the_whole_catalogue(bounded: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = bounded.store.save_edit("u0000", "Racing games. But not shooters.").version
+    for user, expected in (("u0000", version), ("u0001", 1), ("u0002", 1)):
+        for unseen in (True, False):
+            at_once = bounded.recommend_at_once(user, 7, unseen=unseen)
+            with monkeypatch.context() as patch:
+                patch.setattr("bluerec.store.recommender.search_near", lambda *_: None)
+                searched = bounded.recommend_from_profile(user, 7, unseen=unseen)
+            assert at_once is not None
+            assert searched is not None
+            assert at_once[0] == searched[0] == expected
+            for one, other in zip(at_once[1], searched[1], strict=True):
+                assert replace(one, score=0.0) == replace(other, score=0.0)
+                assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_what_would_take_longer_gives_no_list_at_once(bounded: Recommender) -> None:
+    assert bounded.recommend_at_once("nobody") is None
+    assert bounded.recommend_from_profile("nobody") is None
+    assert bounded.recommend_at_once("u0000", 10) is not None
+    assert bounded.recommend_at_once("u0000", 300) is None, "256 items are kept near a sentence"
+    assert len(bounded.recommend_from_profile("u0000", 300)[1]) == 300
+    bounded.store.save_edit("u0000", "Nothing like chess.")
+    assert bounded.recommend_at_once("u0000") == bounded.recommend_from_profile("u0000") == (2, [])
 
 
 def test_wrong_questions_are_refused(recommender: Recommender) -> None:

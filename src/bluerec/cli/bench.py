@@ -145,13 +145,18 @@ def _identify(config: BenchConfig, path: Path, settings: Config, changed: Sequen
         "caveats": {entry.name: entry.caveat for entry in config.data if entry.caveat},
         "sources": [entry.name for entry in config.data if entry.is_source],
         # Folders are left out: they belong to one machine, and the results to nobody's.
-        "command": f"bluerec bench {path.name} --data DATA --out RUN{options}",
+        "command": f"bluerec bench {_name_recipe(path)} --data DATA --out RUN{options}",
         "commit": environment["commit"],
         "created": environment["started"],
         "versions": environment["versions"],
         "platform": environment["platform"],
         "cpu_count": environment["cpu_count"],
     }
+
+
+def _name_recipe(path: Path) -> str:
+    """A benchmark of the project by its path there, another by its name: folders belong to one machine."""
+    return f"configs/bench/{path.name}" if path.parent.parts[-2:] == ("configs", "bench") else path.name
 
 
 def _print_results(results: dict[str, Any]) -> None:

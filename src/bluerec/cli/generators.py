@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bluerec.cli import console
-from bluerec.config import ProfilerConfig
-from bluerec.errors import MissingExtraError, ModelError
+from bluerec.config import Config, ProfilerConfig, load_config
+from bluerec.errors import ConfigError, MissingExtraError, ModelError
+from bluerec.profiling.shared_words import STORE_WORD_SUPPORT
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
 from bluerec.types import Event, History, Item, ProfileWriter
 
@@ -36,6 +38,21 @@ WordSupportOption = Annotated[
         "0: it reads all.",
     ),
 ]
+WriterSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="profiler.KEY=VALUE",
+        help="Override a setting of what writes (docs/config.md), e.g. profiler.template=open; may be repeated.",
+    ),
+]
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        help="A LoRA adapter or run folder, shipped, or none. [default: shipped with the embedded model, else none]",
+    ),
+]
 EndpointOption = Annotated[
     str | None,
     typer.Option(
@@ -47,28 +64,54 @@ EndpointOption = Annotated[
 ]
 
 
-def check_writer(name: str, adapter: str | None, *, offline: bool, endpoint: str | None) -> None:
-    """Find what writes without loading it: raises what would fail everybody, before there is anybody."""
+@dataclass(frozen=True, slots=True)
+class WriterChoice:
+    """What writes for a store, as the command line names it; `settings` are those of --set."""
+
+    name: str
+    adapter: str | None = None
+    endpoint: str | None = None
+    settings: Sequence[str] = ()
+    word_support: int = STORE_WORD_SUPPORT
+    offline: bool = False
+
+    def settle(self) -> ProfilerConfig:
+        """The settings to write with. Raises `ConfigError` for those that would have no effect."""
+        if self.settings and self.name == TEMPLATE_WRITER:
+            raise ConfigError("--set has no effect with --writer template, which asks no model; leave it out")
+        other = next((one for one in self.settings if not one.startswith("profiler.")), None)
+        if other is not None:
+            raise ConfigError(f"--set {other!r}: only settings of the profiler count here, e.g. profiler.template=open")
+        return settle_writing(None, self.settings, self.name, self.adapter, self.endpoint).profiler
+
+    def check(self) -> None:
+        """Find what writes without loading it: raises what would fail everybody, before there is anybody."""
+        config = self.settle()
+        if self.endpoint is not None:
+            writer, _ = open_endpoint(self.endpoint, config)
+            writer.close()
+        elif self.name != TEMPLATE_WRITER:
+            from bluerec.profiling.models import resolve_model
+
+            resolve_model(config.model, offline=self.offline)
+
+
+def settle_writing(
+    path: Path | None, overrides: Sequence[str], model: str | None, adapter: str | None, endpoint: str | None
+) -> Config:
+    """A recipe with its overrides, to write with. Raises `ConfigError`, and `ModelError` without such an adapter."""
     if endpoint is not None:
-        writer, _ = open_endpoint(endpoint, replace(ProfilerConfig(), model=name))
-        writer.close()
-    elif name != TEMPLATE_WRITER:
-        from bluerec.profiling.models import resolve_model
-        from bluerec.profiling.prompt_settings import load_writing_config
+        if adapter:
+            raise ConfigError("--endpoint takes no --adapter: what is behind it has its own weights; leave it out")
+        if not model:
+            raise ConfigError("--endpoint needs --profiler NAME, the model's name there")
+        return load_config(path, [f"profiler.model={model}", *overrides])
+    from bluerec.profiling.prompt_settings import load_writing_config
 
-        load_writing_config(None, (), model=name, adapter=adapter)  # raises where there is no such adapter
-        resolve_model(name, offline=offline)
+    return load_writing_config(path, overrides, model=model, adapter=adapter)
 
 
-def make_writer(
-    name: str,
-    adapter: str | None,
-    *,
-    catalogue: Callable[[], Iterable[Item]],
-    word_support: int,
-    offline: bool,
-    endpoint: str | None = None,
-) -> WriteMany:
+def make_writer(choice: WriterChoice, catalogue: Callable[[], Iterable[Item]]) -> WriteMany:
     """From users and their events to texts and the name of what wrote them.
 
     When first used, the words of the catalogue are counted, of which those that fewer than `word_support` items bear
@@ -78,8 +121,8 @@ def make_writer(
 
     def write(asked: Asked) -> Sequence[tuple[str, str]]:
         if not loaded:
-            words = _count_words(catalogue, word_support) if word_support else None
-            loaded.append(_load(name, adapter, words, offline, endpoint))
+            words = _count_words(catalogue, choice.word_support) if choice.word_support else None
+            loaded.append(_load(choice, words))
         return loaded[0](asked)
 
     return write
@@ -103,18 +146,16 @@ def open_endpoint(url: str, config: ProfilerConfig) -> tuple[EndpointWriter, Cal
     return EndpointWriter(url, config.model, config, key=os.environ.get(KEY_VARIABLE)), count_roughly
 
 
-def _load(name: str, adapter: str | None, words: SharedWords | None, offline: bool, endpoint: str | None) -> WriteMany:
-    if endpoint is not None:
-        config = replace(ProfilerConfig(), model=name)
-        return partial(_write, *open_endpoint(endpoint, config), config, words)
-    if name == TEMPLATE_WRITER:
+def _load(choice: WriterChoice, words: SharedWords | None) -> WriteMany:
+    config = choice.settle()
+    if choice.endpoint is not None:
+        return partial(_write, *open_endpoint(choice.endpoint, config), config, words)
+    if choice.name == TEMPLATE_WRITER:
         return partial(_write_by_rule, words)
     from bluerec.profiling.models import load_profiler
-    from bluerec.profiling.prompt_settings import load_writing_config
     from bluerec.profiling.writers import LocalWriter
 
-    config = load_writing_config(None, (), model=name, adapter=adapter).profiler
-    profiler = load_profiler(name, adapter=config.adapter, offline=offline, announce=console.say)
+    profiler = load_profiler(config.model, adapter=config.adapter, offline=choice.offline, announce=console.say)
     return partial(_write, LocalWriter(profiler, config), profiler.count_tokens, config, words)
 
 

@@ -11,7 +11,15 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import WRITER_HELP, EndpointOption, WordSupportOption, check_writer, make_writer
+from bluerec.cli.generators import (
+    WRITER_HELP,
+    AdapterOption,
+    EndpointOption,
+    WordSupportOption,
+    WriterChoice,
+    WriterSettingsOption,
+    make_writer,
+)
 from bluerec.cli.options import JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import DataError, first_line
@@ -29,11 +37,10 @@ def refresh_command(
         typer.Argument(metavar="[NEW]", help="New interactions: a prepared folder, or a Parquet, CSV or JSONL file."),
     ] = None,
     writer: Annotated[str, typer.Option("--writer", help=WRITER_HELP)] = ProfilerConfig().model,
-    adapter: Annotated[
-        str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
-    ] = None,
+    adapter: AdapterOption = None,
     endpoint: EndpointOption = None,
     word_support: WordSupportOption = STORE_WORD_SUPPORT,
+    settings: WriterSettingsOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,12 +50,10 @@ def refresh_command(
     Users whose profile cannot be written are named at the end, and the exit status is 1; the others have theirs.
     """
     table = _read_events(events) if events else None
-    check_writer(writer, adapter, offline=offline, endpoint=endpoint)
+    choice = WriterChoice(writer, adapter, endpoint, settings or (), word_support, offline)
+    choice.check()
     with Store.open(folder, offline=offline) as store, console.progress("writing profiles") as progress:
-        write = make_writer(
-            writer, adapter, catalogue=store.catalogue.names, word_support=word_support, offline=offline,
-            endpoint=endpoint,
-        )  # fmt: skip
+        write = make_writer(choice, store.catalogue.names)
         done = refresh_store(store, write, table, progress=progress)
     if as_json:
         console.print_json({"store": str(folder), **asdict(done)})

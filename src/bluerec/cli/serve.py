@@ -19,10 +19,12 @@ from bluerec.cli import console
 from bluerec.cli.generators import (
     NO_WRITER,
     WRITER_HELP,
+    AdapterOption,
     EndpointOption,
     WordSupportOption,
     WriteMany,
-    check_writer,
+    WriterChoice,
+    WriterSettingsOption,
     make_writer,
 )
 from bluerec.cli.options import JsonOption, OfflineOption
@@ -51,11 +53,10 @@ def serve_command(
     writer: Annotated[
         str, typer.Option("--writer", help=f"What writes profiles for new interactions: {WRITER_HELP} none: nothing.")
     ] = ProfilerConfig().model,
-    adapter: Annotated[
-        str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
-    ] = None,
+    adapter: AdapterOption = None,
     endpoint: EndpointOption = None,
     word_support: WordSupportOption = STORE_WORD_SUPPORT,
+    settings: WriterSettingsOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,18 +74,16 @@ def serve_command(
     except ImportError as error:
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     begin = time.perf_counter()
+    choice = WriterChoice(writer, adapter, endpoint, settings or (), word_support, offline)
     if writer != NO_WRITER:
-        check_writer(writer, adapter, offline=offline, endpoint=endpoint)
+        choice.check()
     # One thread a request: threads that wait for each other cost more than they bring where requests come together.
     with (
         threadpool_limits(1, user_api="blas"),
         _listen(host, port) as listener,
         Store.open(folder, offline=offline) as store,
     ):
-        write = make_writer(
-            writer, adapter, catalogue=store.catalogue.names, word_support=word_support, offline=offline,
-            endpoint=endpoint,
-        )  # fmt: skip
+        write = make_writer(choice, store.catalogue.names)
         generate = None if writer == NO_WRITER else _one_by_one(write)
         kept = KeyRing.open(folder)
         _, token = kept.create_for_this_run(Scope.ADMIN)

@@ -11,6 +11,7 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
+from bluerec.cli.generators import AdapterOption
 from bluerec.cli.options import JsonOption, OfflineOption, SetOption
 from bluerec.config import Config
 from bluerec.data.histories import ExampleTable, split_examples
@@ -49,10 +50,10 @@ def show_command(
         list[str] | None,
         typer.Option("--profiles", metavar="[NAME=]PATH", help="Take the profile from this table; may be repeated."),
     ] = None,
-    profiler: Annotated[str, typer.Option("--profiler", help="The model that writes, if not the recipe's.")] = "",
-    adapter: Annotated[
-        str, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
+    profiler: Annotated[
+        str, typer.Option("--profiler", help="The model that writes. [default: SmolLM2-135M-Instruct]")
     ] = "",
+    adapter: AdapterOption = None,
     settings: SetOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
@@ -62,8 +63,9 @@ def show_command(
     The profile comes from --profiles, or is written now; then some other users get one too, because the embedding
     reward compares with them. The prompt is the one of the settings at hand; a profile whose table records another
     writer, template or number of events is marked. The choice reward is left out with --set choice_reward.weight=0.
+    Rewards are those of the default settings: repeat what a recipe changes, as --set embedding_reward.temperature=0.03.
     """
-    config = load_writing_config(None, settings or (), model=profiler or None, adapter=adapter or None)
+    config = load_writing_config(None, settings or (), model=profiler or None, adapter=adapter)
     table = split_examples(load_dataset(folder), config.data.protocol, seed=config.data.split_seed)
     one = find_user(table, user)
     sets = load_profile_sets(profiles, table) if profiles else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import EndpointOption, WordSupportOption, open_endpoint
+from bluerec.cli.generators import AdapterOption, EndpointOption, WordSupportOption, open_endpoint, settle_writing
 from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
-from bluerec.config import Config, ProfilerConfig, load_config
+from bluerec.config import ProfilerConfig
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset, load_dataset
-from bluerec.errors import ConfigError, DataError
+from bluerec.errors import DataError
 from bluerec.evaluation.profile_sets import name_choice
 from bluerec.profiling.models import load_profiler
-from bluerec.profiling.prompt_settings import find_adapter_settings, load_trained_on, load_writing_config
+from bluerec.profiling.prompt_settings import find_adapter_settings, load_trained_on
 from bluerec.profiling.shared_words import SharedWords
 from bluerec.profiling.writers import PROFILES_PER_PART, LocalWriter, check_out, describe_settings, write_profiles
 from bluerec.runs import check_writable
@@ -37,9 +37,7 @@ def write_command(
     profiler: Annotated[
         str | None, typer.Option("--profiler", help="Embedded name, folder or hub name, or its name at --endpoint.")
     ] = None,
-    adapter: Annotated[
-        str | None, typer.Option("--adapter", help="A LoRA adapter or run folder, or none. [default: the shipped one]")
-    ] = None,
+    adapter: AdapterOption = None,
     split: Annotated[str, typer.Option("--split", help="train, validation, test (or several: a,b), all.")] = "test",
     max_users: Annotated[int | None, typer.Option("--max-users", min=1, help="A seeded sample of the split.")] = None,
     protocol: Annotated[
@@ -55,7 +53,7 @@ def write_command(
 ) -> None:
     """Write one profile per user from the history before the target; a killed run goes on where it was."""
     check_out(out)  # before a model is loaded
-    settings = _settle(config, overrides or (), profiler, adapter, endpoint)
+    settings = settle_writing(config, overrides or (), profiler, adapter, endpoint)
     data = settings.data
     examples = split_examples(load_dataset(directory), protocol or data.protocol, seed=data.split_seed)
     in_split = examples.select(split)
@@ -120,16 +118,6 @@ class _Chosen:
     label: str
     per_part: int = PROFILES_PER_PART
     is_rough: bool = False
-
-
-def _settle(
-    path: Path | None, overrides: Sequence[str], model: str | None, adapter: str | None, endpoint: str | None
-) -> Config:
-    if endpoint is None:
-        return load_writing_config(path, overrides, model=model, adapter=adapter)
-    if adapter or not model:
-        raise ConfigError("--endpoint needs --profiler NAME, the model's name there, and takes no --adapter")
-    return load_config(path, [f"profiler.model={model}", *overrides])
 
 
 def _load(config: ProfilerConfig, endpoint: str | None, *, seed: int, offline: bool) -> _Chosen:

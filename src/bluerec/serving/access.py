@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
@@ -60,6 +61,8 @@ class Service:
     rates: RateLimiter
     generator_state: Callable[[], str]
     embedder_state: Callable[[], str]
+    # Held while a list is made where the event loop runs.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def fail(status: int, code: str, message: str, retry_after: float | None = None) -> HTTPException:

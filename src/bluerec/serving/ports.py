@@ -95,6 +95,16 @@ class ReasonedRecommender(Protocol):
         max_price: float | None = None,
         unseen: bool = True,
     ) -> Sequence[Reasoned]: ...
+    def recommend_from_profile(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        domain: str | None = None,
+        category: str | None = None,
+        max_price: float | None = None,
+        unseen: bool = True,
+    ) -> tuple[int, Sequence[Reasoned]] | None: ...
     def recommend_at_once(
         self, user_id: str, k: int = 10, *, unseen: bool = True
     ) -> tuple[int, Sequence[Reasoned]] | None: ...

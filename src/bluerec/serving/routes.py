@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -23,7 +24,7 @@ from bluerec.serving.access import (
     require_embedder,
 )
 from bluerec.serving.metrics import describe_failure, log
-from bluerec.serving.ports import ProfileVersion, Reasoned
+from bluerec.serving.ports import ProfileVersion
 from bluerec.serving.schemas import (
     EXAMPLE_CONTEXT,
     EXAMPLE_EXPORT,
@@ -55,6 +56,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         503: "Overloaded; try again.",
     }.items()
 }
+NO_PROFILE = "no such user, or no profile yet; send a history or a profile first"
 UNKNOWN_USER = "no such user; nothing is kept under this id"
 # What a receipt counts of what was removed.
 _REMOVED = ("versions_removed", "interactions_removed", "rows_removed")
@@ -95,7 +97,7 @@ def require_profile(service: Service, user_id: str) -> ProfileVersion:
     """The latest profile of a user, or 404."""
     profile = service.store.profile(user_id)
     if profile is None:
-        raise fail(404, "unknown-user", "no such user, or no profile yet; send a history or a profile first")
+        raise fail(404, "unknown-user", NO_PROFILE)
     return profile
 
 
@@ -248,18 +250,18 @@ async def recommend_to_user(
 ) -> RecommendationsOut:
     filters: dict[str, Any] = {"max_price": max_price, "domain": domain, "category": category}
     wanted: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
-    # What takes a millisecond is done here: to hand it to a thread and back takes longer than the list itself.
-    made = None if wanted else service.recommender.recommend_at_once(user_id, k, unseen=unseen)
+    recommender, made = service.recommender, None
+    if not wanted:
+        # To hand a short list to a thread and back takes longer than the list.
+        async with service.turn:
+            await asyncio.sleep(0)  # one list in each turn of the loop: others are heard, and refused, in between
+            made = recommender.recommend_at_once(user_id, k, unseen=unseen)
     if made is None:
-        made = await run_in_threadpool(_search_for_user, service, user_id, k, unseen, wanted)
+        ask = partial(recommender.recommend_from_profile, user_id, k, unseen=unseen, **wanted)
+        made = await run_in_threadpool(ask)
+    if made is None:
+        raise fail(404, "unknown-user", NO_PROFILE)
     return show_list(*made)
-
-
-def _search_for_user(
-    service: Service, user_id: str, k: int, unseen: bool, filters: Mapping[str, Any]
-) -> tuple[int, Sequence[Reasoned]]:
-    version = require_profile(service, user_id).version
-    return version, service.recommender.recommend_with_reasons(user_id, k=k, unseen=unseen, **filters)
 
 
 @router.post("/recommend", summary="Items for any text", dependencies=EMBEDDING)

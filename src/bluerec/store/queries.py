@@ -10,6 +10,8 @@ from bluerec.store.records import EVENT_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS
 from bluerec.store.transactions import NO_HISTORY, find_user
 
 Row = Sequence[Any]
+# A list from so much takes a few milliseconds (docs/serving.md).
+MAX_SMALL_SENTENCES, MAX_SMALL_EVENTS = 8, 500
 
 
 def find_versions(reader: sqlite3.Connection, user_id: str, version: int | None = None) -> list[Row]:
@@ -35,6 +37,16 @@ def find_taken(reader: sqlite3.Connection, user_id: str) -> list[int]:
     """The rows of the items in a history, oldest first."""
     asked = "SELECT item_row FROM interactions WHERE user_row = ? ORDER BY timestamp, item_row"
     return [row for (row,) in reader.execute(asked, (find_user(reader, user_id),)).fetchall()]
+
+
+def is_small(reader: sqlite3.Connection, user_id: str) -> bool:
+    """Whether a profile has at most `MAX_SMALL_SENTENCES` and a history `MAX_SMALL_EVENTS`; counts no further."""
+    user_row = find_user(reader, user_id)
+    for table, most in (("sentence_vectors", MAX_SMALL_SENTENCES), ("interactions", MAX_SMALL_EVENTS)):
+        asked = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE user_row = ? LIMIT ?)"
+        if reader.execute(asked, (user_row, most + 1)).fetchone()[0] > most:
+            return False
+    return True
 
 
 def find_history(reader: sqlite3.Connection, user_id: str) -> tuple[int, str, list[Row]]:

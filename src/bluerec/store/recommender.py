@@ -98,17 +98,36 @@ class Recommender:
         view = self.store.view(user_id) if user_id is not None else None
         return self._reason(self._search(view, text, k, allowed, unseen), view)
 
-    def recommend_at_once(
-        self, user_id: str, k: int = 10, *, unseen: bool = True
+    def recommend_from_profile(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        domain: str | None = None,
+        category: str | None = None,
+        max_price: float | None = None,
+        unseen: bool = True,
     ) -> tuple[int, list[Recommendation]] | None:
-        """The list of a user's profile, and its version, where the items kept near its sentences suffice.
-
-        That takes a millisecond, whatever the catalogue's size, and no model. None where it would take longer, or
-        without a profile: see `recommend_with_reasons`.
-        """
+        """The list of a user's profile with the profile's version, both of one moment; None without a profile."""
+        allowed = self._catalogue.allow(domain=domain, category=category, max_price=max_price)
         view = self.store.view(user_id)
         if view.profile is None:
             return None
+        return view.profile.version, self._reason(self._search(view, None, k, allowed, unseen), view)
+
+    def recommend_at_once(
+        self, user_id: str, k: int = 10, *, unseen: bool = True
+    ) -> tuple[int, list[Recommendation]] | None:
+        """The same without filters, where it takes no more than some milliseconds, whatever the catalogue's size.
+
+        None without a profile, with a long history or profile (`Store.small_view`), and where the items that are kept
+        near its sentences do not suffice.
+        """
+        view = self.store.small_view(user_id)
+        if view is None or view.profile is None:
+            return None
+        if not (read_signs(view.profile.sentences) > 0).any():
+            return view.profile.version, []
         made = self._search_near(view, view.profile, k, None, view.item_rows if unseen else _NO_ROWS)
         return None if made is None else (view.profile.version, self._reason(made, view))
 

@@ -170,6 +170,16 @@ def unpack_vectors(rows: Sequence[Sequence[Any]], dimension: int, n_items: int) 
     )
 
 
+def unpack_view(
+    latest: Sequence[Any] | None, vectors: Sequence[Sequence[Any]], taken: Sequence[int], dimension: int, n_items: int
+) -> UserView:
+    """The latest version, its vectors and the rows of the history's items. Raises `Damaged`."""
+    profile = unpack_version(latest) if latest else None
+    if profile is not None and len(vectors) != len(profile.sentences):
+        raise Damaged("sentence_vectors: not as many as sentences")
+    return UserView(profile, unpack_vectors(vectors, dimension, n_items), np.array(taken, dtype=np.int64))
+
+
 def _pack_texts(texts: Sequence[str]) -> str:
     return json.dumps(list(texts), ensure_ascii=False)
 

@@ -13,8 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bluerec.data.wishes import read_contents
 from bluerec.errors import BluerecError, StoreError
 from bluerec.store import queries
@@ -34,8 +32,8 @@ from bluerec.store.records import (
     UserView,
     pack_event,
     unpack_event,
-    unpack_vectors,
     unpack_version,
+    unpack_view,
 )
 from bluerec.store.sentences import find_locked, split_sentences
 from bluerec.store.transactions import (
@@ -204,15 +202,20 @@ class Store:
     def view(self, user_id: str) -> UserView:
         """The latest profile with its vectors, and the items of the history, in one snapshot."""
         with self._database.reading() as reader:
-            profile = self._latest(reader, user_id)
-            rows, taken = queries.find_vectors(reader, user_id), queries.find_taken(reader, user_id)
-        if profile is not None and len(rows) != len(profile.sentences):
-            raise self._database.damaged("sentence_vectors: not as many as sentences")
+            return self._view(reader, user_id)
+
+    def small_view(self, user_id: str) -> UserView | None:
+        """The same, or None where it would take long to read (`queries.is_small`)."""
+        with self._database.reading() as reader:
+            return self._view(reader, user_id) if queries.is_small(reader, user_id) else None
+
+    def _view(self, reader: sqlite3.Connection, user_id: str) -> UserView:
+        latest, vectors = queries.find_latest(reader, user_id), queries.find_vectors(reader, user_id)
+        taken = queries.find_taken(reader, user_id)
         try:
-            vectors = unpack_vectors(rows, self.embedder.dimension, self.catalogue.n_items)
+            return unpack_view(latest, vectors, taken, self.embedder.dimension, self.catalogue.n_items)
         except Damaged as error:
             raise self._database.damaged(str(error)) from error
-        return UserView(profile, vectors, np.array(taken, dtype=np.int64))
 
     # Histories
 
