@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bluerec.errors import MissingExtraError, ModelError, first_line
+from bluerec.profiling.precision import choose_device
 from bluerec.profiling.quantised import convert_gguf
 from bluerec.runs import find_way_on
 
@@ -145,6 +146,8 @@ def load_profiler(
 ) -> Profiler:
     """Load a causal chat model in float32, with an optional LoRA adapter (a folder, `shipped`, or `none`).
 
+    It lies on the GPU where there is one (CUDA_VISIBLE_DEVICES= in the environment keeps it on the processor).
+
     `announce` is told the size of a download before it starts. Raises `ModelError` if the model or adapter
     cannot be loaded, or the adapter was trained on another model.
     """
@@ -231,7 +234,7 @@ def _load_causal(folder: str, source: ModelSource, offline: bool) -> tuple[Any, 
     tokenizer.padding_side = "left"
     # The name, not this machine's path, is what adapters and model cards record.
     model.config._name_or_path = model.name_or_path = source.name
-    return model, tokenizer
+    return model.to(choose_device()), tokenizer
 
 
 def attach_adapter(model: Any, path: Path, name: str, *, trainable: bool = False) -> Any:

@@ -1,7 +1,8 @@
-"""In which precision a model runs where it only samples or reads."""
+"""Where a model runs, and in which precision it does where it only samples or reads."""
 
 from __future__ import annotations
 
+import os
 import time
 from functools import cache
 from importlib.util import find_spec
@@ -15,6 +16,15 @@ _TRIALS = ((64, 576, 1_536), (1_024, 576, 1_536))
 _REPEATS = 3
 # By how much bfloat16 has to be faster in each: what is faster by less may be so by chance.
 _MIN_GAIN = 1.3
+
+
+def choose_device() -> torch.device:
+    """A GPU where there is one, of several processes each its own (`LOCAL_RANK`); else the processor."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def choose_dtype(name: str) -> torch.dtype:
