@@ -53,7 +53,9 @@ def write_plainly(profiler: Profiler, prompts: list[Prompt], max_new_tokens: int
     for start in range(0, len(prompts), batch_size):
         part = prompts[start : start + batch_size]
         encoded = [encode_prompt(prompt, tokenizer) for prompt in part]
-        batch = tokenizer.pad({"input_ids": encoded}, padding_side="left", return_tensors="pt")
+        batch = tokenizer.pad({"input_ids": encoded}, padding_side="left", return_tensors="pt").to(
+            profiler.model.device
+        )
         with torch.inference_mode():
             output = profiler.model.generate(
                 **batch,

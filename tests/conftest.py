@@ -11,6 +11,8 @@ import pytest
 
 # No test reaches for a hub, whatever the machine's own settings are.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tests compare with what is computed on the processor, wherever they run.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ code brings everything to the model's device, and whether the numbers stay the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +23,7 @@ _MOVES = {_aten._to_copy.default, _aten.copy_.default, _aten.to.device}
 _INDEXING = {_aten.index.Tensor, _aten.index_put_.default, _aten.index_put.default, _aten._index_put_impl_.default}
 _PLAIN_ATTENTION = 0
 _make_tensor, _Generator = torch.tensor, torch.Generator
+_generators_there: set[int] = set()  # the object that is known to PyTorch has another wrapper each time
 
 
 class Elsewhere(torch.Tensor):
@@ -73,10 +74,21 @@ def another_device() -> Iterator[Callable[[torch.nn.Module], torch.nn.Module]]:
         return made if device is None else made.to(device)
 
     def generator(device: Any = HERE) -> torch.Generator:
-        return _Generator(HERE)
+        made = _Generator(HERE)
+        if torch.device(device).type == ELSEWHERE.type:
+            _generators_there.add(made._cdata)
+        return made
 
-    with patch("torch.tensor", tensor), patch("torch.Generator", generator), _Mode():
+    def autocast(device: str, *_: Any) -> Any:
+        if device != ELSEWHERE.type:
+            raise RuntimeError(f"autocast for {device}, where the model is not")
+        return nullcontext()
+
+    with (
+        patch("torch.tensor", tensor), patch("torch.Generator", generator), patch("torch.autocast", autocast), _Mode()
+    ):  # fmt: skip
         yield _move
+    _generators_there.clear()
 
 
 def _move(model: torch.nn.Module) -> torch.nn.Module:
@@ -95,7 +107,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     there = [one for one in tensors if isinstance(one, Elsewhere)]
     # Single numbers may come from anywhere.
     here = [one for one in tensors if not isinstance(one, Elsewhere) and one.dim() > 0]
-    if there and here and func not in _MOVES | _INDEXING:
+    is_indexing = func in _INDEXING and isinstance(args[0], Elsewhere)
+    if there and here and func not in _MOVES and not is_indexing:
         raise RuntimeError(f"{func}: tensors of two devices")
     if any(one.device.type == ELSEWHERE.type for one in tensors if not isinstance(one, Elsewhere)):
         raise RuntimeError(f"{func}: a tensor that was made past this module")
@@ -105,6 +118,9 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     is_there = bool(there) if named is None else named.type == ELSEWHERE.type
     if func is _aten._local_scalar_dense.default:
         is_there = False
+    generators = [one for one in flat if isinstance(one, _Generator)]
+    if any((one._cdata in _generators_there) != is_there for one in generators):
+        raise RuntimeError(f"{func}: random numbers of another device")
     of = {id(one.held): one for one in there}
 
     def take(one: Any) -> Any:

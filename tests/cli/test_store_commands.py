@@ -166,7 +166,7 @@ def test_a_writer_of_a_store_is_asked_as_its_settings_say(world: Path, tmp_path:
     store, asked = tmp_path / "store", {}
     run("index", world, "--out", store, "--embedder", "hashing", "--max-users", 1)
     with serve() as server:
-        writer = ("--writer", "far/model", "--endpoint", server.url)
+        writer = ("--writer", "4", "--endpoint", server.url)  # a name, whatever it looks like
         for name, settings in (
             ("plain", ()),
             ("open", ("--set", "profiler.template=open", "--set", "profiler.max_new_tokens=99")),
@@ -176,6 +176,7 @@ def test_a_writer_of_a_store_is_asked_as_its_settings_say(world: Path, tmp_path:
             events.write_csv(new)
             assert run("refresh", store, new, *writer, *settings)["failed"] == {}
             asked[name] = server.seen[-1][2]
+    assert asked["plain"]["model"] == "4"
     assert [asked[name]["max_tokens"] for name in ("plain", "open")] == [48, 99]
     for name, template in (("plain", "interests"), ("open", "open")):
         assert find_template(template).system == asked[name]["messages"][0]["content"]
@@ -367,6 +368,14 @@ def test_a_running_service_notices_keys_that_are_made_and_revoked(
         (["--writer", "m", "--endpoint", "ftp://x"], "--endpoint"),
         (["--writer", "m", "--endpoint", "http://127.0.0.1:9/v1", "--adapter", "x"], "takes no --adapter"),
         (["--writer", "template", "--set", "profiler.template=open"], "--set has no effect with --writer template"),
+        (["--writer", "none", "--set", "profiler.template=open"], "--set has no effect with --writer none"),
+        (["--set", "profiler.model=x"], "name it with --writer"),
+        (["--set", "profiler.adapter=none"], "name it with --adapter"),
+        (
+            ["--writer", "4", "--endpoint", "http://127.0.0.1:9/v1", "--set", "profiler.dtype=auto"],
+            "no effect with --end",
+        ),
+        (["--writer", "", "--endpoint", "http://127.0.0.1:9/v1"], "needs the model's name there"),
         (["--set", "embedder.model=hashing"], "only settings of the profiler count here"),
         (["--set", "profiler.tempalte=open"], "did you mean template"),
     ],

@@ -122,7 +122,10 @@ def test_profiles_of_an_endpoint(bluerec, world: Path, tmp_path: Path) -> None:
     assert set(table["text"]) == {"cheerful things."}
     assert table["n_tokens"].null_count() == 5  # nobody counted them
     other = (*write[:-1], tmp_path / "other.parquet")
-    wrong = {"needs --profiler NAME": (), "takes no --adapter": ("--profiler", "some-model", "--adapter", tmp_path)}
+    wrong = {
+        "needs the model's name there: --profiler NAME": (),
+        "takes no --adapter": ("--profiler", "some-model", "--adapter", tmp_path),
+    }
     for message, more in wrong.items():
         code, _, errors = bluerec(*other, "--endpoint", "http://127.0.0.1:9/v1", *more)
         assert code == 2

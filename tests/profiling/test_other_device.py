@@ -1,5 +1,7 @@
 """Whatever runs a language model brings everything to where that lies, and gives what it gives on the processor."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +10,10 @@ import pytest
 import tiny_models
 import torch
 from other_device import ELSEWHERE, another_device
+from transformers import LlamaForCausalLM
 
 from bluerec.config import ProfilerConfig
+from bluerec.errors import ModelError
 from bluerec.evaluation.answerers import LikelihoodAnswerer
 from bluerec.profiling import models, precision
 from bluerec.profiling.decoding import Sampling, generate_groups
@@ -39,12 +43,19 @@ def sample(model: Any, tokenizer: Any) -> Any:
         return generate_groups(model, TOKENS, 3, Sampling(12, (4,), 1.0), pad_token=0, generator=generator)
 
 
+def choose_in(dtype: torch.dtype, model: Any, tokenizer: Any) -> Any:
+    """The precision is asked for where the model lies; the played device computes in float32 all the same."""
+    is_here = model.device == torch.device("cpu")
+    return LetterReader(model, tokenizer, "tiny", dtype=None if is_here else dtype).choose(CONTEXTS, OPTIONS)
+
+
 WORK: dict[str, Callable[[Any, Any], Any]] = {
     "write": write,
     "write, sampled": lambda *tiny: write(*tiny, temperature=1.0),
     "sample": sample,
     "choose by likelihood": lambda *tiny: LikelihoodReader(*tiny, "tiny").choose(CONTEXTS, OPTIONS),
     "choose a letter": lambda *tiny: LetterReader(*tiny, "tiny").choose(CONTEXTS, OPTIONS),
+    "choose a letter, in another precision": lambda *tiny: choose_in(torch.bfloat16, *tiny),
     "grade": lambda *tiny: GradeJudge(*tiny, "tiny").grade([["Racing Cup"]] * 3, CONTEXTS, 5),
     "rate": lambda *tiny: LikelihoodAnswerer(*tiny, LikelihoodReader(*tiny, "tiny")).weigh_ratings(
         CONTEXTS, ["Kart"] * 3
@@ -80,6 +91,13 @@ def test_a_model_is_put_where_the_gpu_is(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(models, "choose_device", lambda: ELSEWHERE)
     assert load_profiler(str(folder)).model.device == ELSEWHERE
 
+    def run_out(*_: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(LlamaForCausalLM, "to", run_out)
+    with pytest.raises(ModelError, match="does not fit into the GPU's memory"):
+        load_profiler(str(folder))
+
 
 def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_RANK", raising=False)
@@ -89,3 +107,14 @@ def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch: pytest.Monk
     assert precision.choose_device() == torch.device("cuda", 0)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert precision.choose_device() == torch.device("cuda", 1)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert precision.choose_device() == torch.device("cpu"), "each process takes its part itself"
+
+
+def test_who_counts_tokens_holds_no_model() -> None:
+    profiler = Profiler(*tiny_models.build_causal("llama"), "tiny")
+    count, model = profiler.count_tokens, weakref.ref(profiler.model)
+    assert count("the game") > 0
+    del profiler
+    gc.collect()
+    assert model() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bluerec.profiling.shared_words import SharedWords
 
 NO_WRITER = "none"
+_NAMED_BY_OPTIONS = {"model": "--writer", "adapter": "--adapter"}
 Asked = Sequence[tuple[str, Sequence[Event]]]
 WriteMany = Callable[[Asked], Sequence[tuple[str, str]]]
 WRITER_HELP = (
@@ -77,11 +79,18 @@ class WriterChoice:
 
     def settle(self) -> ProfilerConfig:
         """The settings to write with. Raises `ConfigError` for those that would have no effect."""
-        if self.settings and self.name == TEMPLATE_WRITER:
-            raise ConfigError("--set has no effect with --writer template, which asks no model; leave it out")
-        other = next((one for one in self.settings if not one.startswith("profiler.")), None)
-        if other is not None:
-            raise ConfigError(f"--set {other!r}: only settings of the profiler count here, e.g. profiler.template=open")
+        if self.settings and self.endpoint is None and self.name in (TEMPLATE_WRITER, NO_WRITER):
+            raise ConfigError(f"--set has no effect with --writer {self.name}, which asks no model; leave it out")
+        for one in self.settings:
+            section, _, key = one.partition("=")[0].strip().partition(".")
+            if section != "profiler":
+                raise ConfigError(
+                    f"--set {one!r}: only settings of the profiler count here, e.g. profiler.template=open"
+                )
+            if key in _NAMED_BY_OPTIONS:
+                raise ConfigError(f"--set {one!r}: name it with {_NAMED_BY_OPTIONS[key]}")
+            if key == "dtype" and self.endpoint is not None:
+                raise ConfigError(f"--set {one!r} has no effect with --endpoint, whose server decides; leave it out")
         return settle_writing(None, self.settings, self.name, self.adapter, self.endpoint).profiler
 
     def check(self) -> None:
@@ -104,8 +113,8 @@ def settle_writing(
         if adapter:
             raise ConfigError("--endpoint takes no --adapter: what is behind it has its own weights; leave it out")
         if not model:
-            raise ConfigError("--endpoint needs --profiler NAME, the model's name there")
-        return load_config(path, [f"profiler.model={model}", *overrides])
+            raise ConfigError("--endpoint needs the model's name there: --profiler NAME, or --writer NAME for a store")
+        return load_config(path, [f"profiler.model={json.dumps(model)}", *overrides])
     from bluerec.profiling.prompt_settings import load_writing_config
 
     return load_writing_config(path, overrides, model=model, adapter=adapter)

@@ -75,7 +75,9 @@ def serve_command(
         raise MissingExtraError(error.name or "fastapi", "serve") from error
     begin = time.perf_counter()
     choice = WriterChoice(writer, adapter, endpoint, settings or (), word_support, offline)
-    if writer != NO_WRITER:
+    if writer == NO_WRITER:
+        choice.settle()
+    else:
         choice.check()
     # One thread a request: threads that wait for each other cost more than they bring where requests come together.
     with (

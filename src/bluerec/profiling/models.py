@@ -97,8 +97,11 @@ class Profiler:
         """Model and adapter in one word, as recorded beside every profile."""
         return join_label(self.name, self.adapter)
 
-    def count_tokens(self, text: str) -> int:
-        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    @property
+    def count_tokens(self) -> Callable[[str], int]:
+        """Counts the tokens of a text. It does not hold the model: whoever writes with a copy lets the original go."""
+        tokenizer = self.tokenizer
+        return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def join_label(model: str, adapter: str | None) -> str:
@@ -234,7 +237,13 @@ def _load_causal(folder: str, source: ModelSource, offline: bool) -> tuple[Any, 
     tokenizer.padding_side = "left"
     # The name, not this machine's path, is what adapters and model cards record.
     model.config._name_or_path = model.name_or_path = source.name
-    return model.to(choose_device()), tokenizer
+    try:
+        return model.to(choose_device()), tokenizer
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"model {source.name!r} does not fit into the GPU's memory; free it, or keep the model on the processor: "
+            "CUDA_VISIBLE_DEVICES= in the environment"
+        ) from error
 
 
 def attach_adapter(model: Any, path: Path, name: str, *, trainable: bool = False) -> Any:

@@ -19,12 +19,21 @@ _MIN_GAIN = 1.3
 
 
 def choose_device() -> torch.device:
-    """A GPU where there is one, of several processes each its own (`LOCAL_RANK`); else the processor."""
+    """A GPU where there is one, of several processes each its own (`LOCAL_RANK`); else the processor.
+
+    Also where processes share a model's weights out among themselves: they put their parts on their GPUs.
+    """
     import torch
 
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available() or _are_weights_shared_out():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+def _are_weights_shared_out() -> bool:
+    """Whether accelerate was asked for FSDP or ZeRO stage 3, which it tells its processes so."""
+    is_fsdp = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    return is_fsdp or os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
 
 
 def choose_dtype(name: str) -> torch.dtype:

@@ -6,6 +6,7 @@ with it starts from them, and a recipe or an option still overrides each.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -100,7 +101,7 @@ def load_writing_config(
     Without `model` it is the recipe's. Without `adapter` it is what the recipe or an override names, and where none
     does the shipped one, if it belongs to the model.
     """
-    named = [*([f"profiler.model={model}"] if model else []), *overrides]
+    named = [*([f"profiler.model={json.dumps(model)}"] if model else []), *overrides]
     first = load_config(path, named, base={"profiler": {"adapter": _UNNAMED}}).profiler
     chosen = choose_adapter(adapter or first.adapter or None, first.model)
     return load_config(path, [*named, f"profiler.adapter={chosen}"], base={"profiler": load_prompt_settings(chosen)})

@@ -11,6 +11,7 @@ import polars as pl
 
 from bluerec.data.wishes import read_contents, read_signs, read_wish
 from bluerec.errors import DataError
+from bluerec.store.queries import MAX_SMALL_LIST
 from bluerec.store.records import StoredVersion, UserView
 from bluerec.store.search import NOTHING, BoolArray, Found, search_near
 from bluerec.store.sentences import MAX_SENTENCES, clean_text, join_sentences, quote_title, split_sentences
@@ -120,10 +121,10 @@ class Recommender:
     ) -> tuple[int, list[Recommendation]] | None:
         """The same without filters, where it takes no more than some milliseconds, whatever the catalogue's size.
 
-        None without a profile, with a long history or profile (`Store.small_view`), and where the items that are kept
-        near its sentences do not suffice.
+        None without a profile, for a long list, history or profile (`queries.is_small`), and where the items that are
+        kept near its sentences do not suffice.
         """
-        view = self.store.small_view(user_id)
+        view = self.store.small_view(user_id) if k <= MAX_SMALL_LIST else None
         if view is None or view.profile is None:
             return None
         if not (read_signs(view.profile.sentences) > 0).any():
