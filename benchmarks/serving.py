@@ -216,6 +216,7 @@ async def overload(make: Callable[[], Connection], ask: Ask, rate: float, second
         "statuses": dict(sorted(counts.items())),
         "refused_p99_ms": to_ms(np.percentile(refused, 99)) if refused else None,
         "well_again_s": round(time.perf_counter() - begin - WELL_IN_A_ROW / 30, 2),
+        **{name: value for name, value in asked.items() if name.startswith("asker_late")},
     }
 
 
