@@ -63,6 +63,7 @@ __all__ = [
     "config_from_dict",
     "digest_settings",
     "load_config",
+    "override_text",
 ]
 
 
@@ -125,6 +126,11 @@ def load_config(
     for section, values in (base or {}).items():
         table[section] = {**values, **table.get(section, {})}
     return config_from_dict(table, where=str(path) if path else "--set")
+
+
+def override_text(key: str, text: str) -> str:
+    """The override that gives a setting a text: `4` and `true` are names here, and no number or truth value."""
+    return f"{key}={json.dumps(text, ensure_ascii=False)}"
 
 
 def digest_settings(table: Mapping[str, Any]) -> str:

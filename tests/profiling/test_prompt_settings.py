@@ -37,6 +37,14 @@ def test_the_settings_of_the_training_come_back(adapter: Path) -> None:
     assert profiler.adapter == str(adapter.parent)
 
 
+@pytest.mark.parametrize("name", ["4", "true", "2024-01-01", '"q"', "a=b", "\U0001f98a/x", "C:\\models\\m"])
+def test_a_name_is_a_name_whatever_it_looks_like(name: str, adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_writing_config(None, (), model=name, adapter="none").profiler.model == name
+    monkeypatch.chdir(adapter.parent)
+    adapter.rename("4")
+    assert load_writing_config(None, (), model="m", adapter="4").profiler.adapter == "4"
+
+
 def test_a_recipe_and_an_option_override_them_even_with_a_default(adapter: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f"[profiler]\nmax_events = {ProfilerConfig().max_events}\n")

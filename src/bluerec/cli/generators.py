@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bluerec.cli import console
-from bluerec.config import Config, ProfilerConfig, load_config
+from bluerec.config import Config, ProfilerConfig, load_config, override_text
 from bluerec.errors import ConfigError, MissingExtraError, ModelError
 from bluerec.profiling.shared_words import STORE_WORD_SUPPORT
 from bluerec.profiling.word_profiles import TEMPLATE_WRITER, compose_profile
@@ -114,7 +113,7 @@ def settle_writing(
             raise ConfigError("--endpoint takes no --adapter: what is behind it has its own weights; leave it out")
         if not model:
             raise ConfigError("--endpoint needs the model's name there: --profiler NAME, or --writer NAME for a store")
-        return load_config(path, [f"profiler.model={json.dumps(model)}", *overrides])
+        return load_config(path, [override_text("profiler.model", model), *overrides])
     from bluerec.profiling.prompt_settings import load_writing_config
 
     return load_writing_config(path, overrides, model=model, adapter=adapter)

@@ -6,13 +6,12 @@ with it starts from them, and a recipe or an option still overrides each.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bluerec.config import Config, ProfilerConfig, load_config
+from bluerec.config import Config, ProfilerConfig, load_config, override_text
 from bluerec.errors import ModelError
 from bluerec.profiling.models import choose_adapter, resolve_adapter
 from bluerec.runs import CONFIG_FILE, read_json, write_json
@@ -101,7 +100,8 @@ def load_writing_config(
     Without `model` it is the recipe's. Without `adapter` it is what the recipe or an override names, and where none
     does the shipped one, if it belongs to the model.
     """
-    named = [*([f"profiler.model={json.dumps(model)}"] if model else []), *overrides]
+    named = [*([override_text("profiler.model", model)] if model else []), *overrides]
     first = load_config(path, named, base={"profiler": {"adapter": _UNNAMED}}).profiler
     chosen = choose_adapter(adapter or first.adapter or None, first.model)
-    return load_config(path, [*named, f"profiler.adapter={chosen}"], base={"profiler": load_prompt_settings(chosen)})
+    named.append(override_text("profiler.adapter", chosen))
+    return load_config(path, named, base={"profiler": load_prompt_settings(chosen)})
