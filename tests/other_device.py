@@ -87,8 +87,10 @@ def another_device() -> Iterator[Callable[[torch.nn.Module], torch.nn.Module]]:
     with (
         patch("torch.tensor", tensor), patch("torch.Generator", generator), patch("torch.autocast", autocast), _Mode()
     ):  # fmt: skip
-        yield _move
-    _generators_there.clear()
+        try:
+            yield _move
+        finally:
+            _generators_there.clear()
 
 
 def _move(model: torch.nn.Module) -> torch.nn.Module:

@@ -10,8 +10,7 @@ import pytest
 from bluerec.data.wishes import UNWANTED_WEIGHT
 from bluerec.errors import DataError
 from bluerec.store.building import build_store
-from bluerec.store.queries import MAX_SMALL_LIST
-from bluerec.store.recommender import Recommender
+from bluerec.store.recommender import MAX_SHORT_LIST, Recommender
 from bluerec.store.records import SentenceVectors
 from bluerec.store.search import find_near, search_all, search_near
 from bluerec.store.sentences import MAX_SENTENCES, quote_title, split_sentences
@@ -114,8 +113,8 @@ def test_a_list_at_once_is_that_of_the_whole_catalogue(bounded: Recommender, mon
 def test_what_would_take_longer_gives_no_list_at_once(bounded: Recommender) -> None:
     assert bounded.recommend_at_once("nobody") is None
     assert bounded.recommend_from_profile("nobody") is None
-    assert bounded.recommend_at_once("u0000", MAX_SMALL_LIST) is not None
-    assert bounded.recommend_at_once("u0000", MAX_SMALL_LIST + 1) is None
+    assert bounded.recommend_at_once("u0000", MAX_SHORT_LIST) is not None
+    assert bounded.recommend_at_once("u0000", MAX_SHORT_LIST + 1) is None
     # 256 items are kept near a sentence: who has taken them all gets none from them.
     near = bounded.store.view("u0000").vectors.near_rows.ravel()
     rows = [{"item_id": item.item_id, "timestamp": 1} for item in bounded.store.catalogue.items_at(sorted(set(near)))]

@@ -47,13 +47,6 @@ WriterSettingsOption = Annotated[
         help="Override a setting of what writes (docs/config.md), e.g. profiler.template=open; may be repeated.",
     ),
 ]
-AdapterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--adapter",
-        help="A LoRA adapter or run folder, shipped, or none. [default: shipped with the embedded model, else none]",
-    ),
-]
 EndpointOption = Annotated[
     str | None,
     typer.Option(

@@ -18,6 +18,13 @@ SetOption = Annotated[
         help="Override a setting (docs/config.md), e.g. embedder.model=NAME; may be repeated.",
     ),
 ]
+AdapterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter",
+        help="A LoRA adapter or run folder, shipped, or none. [default: shipped with the embedded model, else none]",
+    ),
+]
 SeedOption = Annotated[
     int,
     typer.Option("--seed", min=0, max=MAX_SEED, help="The seed from which all randomness of this command derives."),

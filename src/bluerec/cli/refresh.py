@@ -13,14 +13,13 @@ import typer
 from bluerec.cli import console
 from bluerec.cli.generators import (
     WRITER_HELP,
-    AdapterOption,
     EndpointOption,
     WordSupportOption,
     WriterChoice,
     WriterSettingsOption,
     make_writer,
 )
-from bluerec.cli.options import JsonOption, OfflineOption
+from bluerec.cli.options import AdapterOption, JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import DataError, first_line
 from bluerec.profiling.shared_words import STORE_WORD_SUPPORT

@@ -19,7 +19,6 @@ from bluerec.cli import console
 from bluerec.cli.generators import (
     NO_WRITER,
     WRITER_HELP,
-    AdapterOption,
     EndpointOption,
     WordSupportOption,
     WriteMany,
@@ -27,7 +26,7 @@ from bluerec.cli.generators import (
     WriterSettingsOption,
     make_writer,
 )
-from bluerec.cli.options import JsonOption, OfflineOption
+from bluerec.cli.options import AdapterOption, JsonOption, OfflineOption
 from bluerec.config import ProfilerConfig
 from bluerec.errors import ConfigError, MissingExtraError
 from bluerec.profiling.shared_words import STORE_WORD_SUPPORT
@@ -76,7 +75,7 @@ def serve_command(
     begin = time.perf_counter()
     choice = WriterChoice(writer, adapter, endpoint, settings or (), word_support, offline)
     if writer == NO_WRITER:
-        choice.settle()
+        choice.settle()  # refuses what would have no effect
     else:
         choice.check()
     # One thread a request: threads that wait for each other cost more than they bring where requests come together.

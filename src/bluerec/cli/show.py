@@ -11,8 +11,7 @@ import polars as pl
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import AdapterOption
-from bluerec.cli.options import JsonOption, OfflineOption, SetOption
+from bluerec.cli.options import AdapterOption, JsonOption, OfflineOption, SetOption
 from bluerec.config import Config
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import load_dataset

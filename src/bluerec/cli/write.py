@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from bluerec.cli import console
-from bluerec.cli.generators import AdapterOption, EndpointOption, WordSupportOption, open_endpoint, settle_writing
-from bluerec.cli.options import JsonOption, OfflineOption, SeedOption, SetOption
+from bluerec.cli.generators import EndpointOption, WordSupportOption, open_endpoint, settle_writing
+from bluerec.cli.options import AdapterOption, JsonOption, OfflineOption, SeedOption, SetOption
 from bluerec.config import ProfilerConfig
 from bluerec.data.histories import ExampleTable, split_examples
 from bluerec.data.tables import Dataset, load_dataset

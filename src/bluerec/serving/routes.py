@@ -249,15 +249,14 @@ async def recommend_to_user(
     unseen: bool = True,
 ) -> RecommendationsOut:
     filters: dict[str, Any] = {"max_price": max_price, "domain": domain, "category": category}
-    wanted: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
     recommender, made = service.recommender, None
-    if not wanted:
+    if all(value is None for value in filters.values()):
         # To hand a short list to a thread and back takes longer than the list.
         async with service.turn:
             await asyncio.sleep(0)  # one list in each turn of the loop: others are heard, and refused, in between
             made = recommender.recommend_at_once(user_id, k, unseen=unseen)
     if made is None:
-        ask = partial(recommender.recommend_from_profile, user_id, k, unseen=unseen, **wanted)
+        ask = partial(recommender.recommend_from_profile, user_id, k, unseen=unseen, **filters)
         made = await run_in_threadpool(ask)
     if made is None:
         raise fail(404, "unknown-user", NO_PROFILE)
@@ -266,9 +265,10 @@ async def recommend_to_user(
 
 @router.post("/recommend", summary="Items for any text", dependencies=EMBEDDING)
 def recommend_to_text(service: ServiceOf, _: PrincipalOf, body: FreeText) -> RecommendationsOut:
-    filters = {"max_price": body.max_price, "domain": body.domain, "category": body.category}
-    wanted: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
-    return show_list(None, service.recommender.recommend_with_reasons(text=body.text, k=body.k, **wanted))
+    found = service.recommender.recommend_with_reasons(
+        text=body.text, k=body.k, max_price=body.max_price, domain=body.domain, category=body.category
+    )
+    return show_list(None, found)
 
 
 @router.get(

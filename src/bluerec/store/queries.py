@@ -10,8 +10,8 @@ from bluerec.store.records import EVENT_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS
 from bluerec.store.transactions import NO_HISTORY, find_user
 
 Row = Sequence[Any]
-# A list of so many items from so much takes a few milliseconds (docs/serving.md).
-MAX_SMALL_SENTENCES, MAX_SMALL_EVENTS, MAX_SMALL_LIST = 8, 500, 20
+# A short list from so much takes a few milliseconds (docs/serving.md).
+MAX_SMALL_SENTENCES, MAX_SMALL_EVENTS = 8, 500
 
 
 def find_versions(reader: sqlite3.Connection, user_id: str, version: int | None = None) -> list[Row]:

@@ -11,7 +11,6 @@ import polars as pl
 
 from bluerec.data.wishes import read_contents, read_signs, read_wish
 from bluerec.errors import DataError
-from bluerec.store.queries import MAX_SMALL_LIST
 from bluerec.store.records import StoredVersion, UserView
 from bluerec.store.search import NOTHING, BoolArray, Found, search_near
 from bluerec.store.sentences import MAX_SENTENCES, clean_text, join_sentences, quote_title, split_sentences
@@ -21,6 +20,8 @@ from bluerec.types import Embedder, Float32Array, IntArray, Item, TextKind
 N_EVIDENCE = 2
 # Below this cosine an item of the history is no reason for a sentence.
 MIN_EVIDENCE_COSINE = 0.3
+# Longer lists are not made at once.
+MAX_SHORT_LIST = 20
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 LIST_SCHEMA = pl.Schema({"user_id": pl.String, "item_id": pl.String, "rank": pl.Int64, "score": pl.Float32})
 
@@ -121,10 +122,10 @@ class Recommender:
     ) -> tuple[int, list[Recommendation]] | None:
         """The same without filters, where it takes no more than some milliseconds, whatever the catalogue's size.
 
-        None without a profile, for a long list, history or profile (`queries.is_small`), and where the items that are
-        kept near its sentences do not suffice.
+        None without a profile, for a list beyond `MAX_SHORT_LIST`, for a long history or profile (`queries.is_small`),
+        and where the items that are kept near its sentences do not suffice.
         """
-        view = self.store.small_view(user_id) if k <= MAX_SMALL_LIST else None
+        view = self.store.small_view(user_id) if k <= MAX_SHORT_LIST else None
         if view is None or view.profile is None:
             return None
         if not (read_signs(view.profile.sentences) > 0).any():
